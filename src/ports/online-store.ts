@@ -1,0 +1,65 @@
+import type { StreamKey } from '#core/model/stream';
+
+/** What a merge decides about one incoming value: keep the stored one, or store these bytes. */
+export type MergeDecision = 'keep' | 'replace';
+
+/**
+ * A row as stored: byte-form stamp (`core/model/stamp`), one flag byte (`ROW_LIVE` or `ROW_DELETED`), Avro bytes of the row.
+ * Stored bytes are equal in all regions of one egress class (I3).
+ */
+export interface RowWrite {
+  /** Storage key: view-version prefix followed by the entity key (`core/codec/row-key`). */
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+/** Everything one step of the applier changes; all of it or nothing becomes visible. */
+export interface ApplyBatch {
+  readonly rows: readonly RowWrite[];
+  /** Positions the streams have after this batch. */
+  readonly checkpoints: ReadonlyMap<StreamKey, number>;
+  /** Small records of the projection: definitions, idempotency keys, replay positions, watermarks. A null value deletes. */
+  readonly records: ReadonlyMap<string, Buffer | null>;
+}
+
+export interface ApplyOutcome {
+  /** Rows that were written. */
+  readonly written: number;
+  /** Rows whose stored value outranked the incoming one. */
+  readonly superseded: number;
+  /** Rows identical to the stored one (redelivery). */
+  readonly repeated: number;
+}
+
+/** Read side, available in serving processes too, while another process applies. */
+export interface OnlineReader {
+  /** Stored bytes of a row. The buffer is only valid until the next call on this reader: decode or copy at once. */
+  row(key: Buffer): Buffer | undefined;
+  /** A small record; the buffer is a copy. */
+  record(key: string): Buffer | undefined;
+  /** Small records whose key starts with `prefix`, in key order. */
+  records(prefix: string): (readonly [string, Buffer])[];
+  /** Rows whose key starts with `prefix`, after `after` (exclusive), in key order, at most `limit`; copies. */
+  scan(prefix: Buffer, after: Buffer | undefined, limit: number): (readonly [Buffer, Buffer])[];
+  close(): Promise<void>;
+}
+
+/**
+ * The rows a region serves: a projection of its logs and its journal (P12). Survives the death of the process with all
+ * that `apply` has returned for; does not survive the death of the machine, after which the region rebuilds it.
+ */
+export interface OnlineStore extends OnlineReader {
+  /**
+   * Applies one batch atomically. `merge` decides every row against what is stored at that moment; it must be pure and
+   * must not keep the buffers it is given.
+   */
+  apply(batch: ApplyBatch, merge: (stored: Buffer, incoming: Buffer) => MergeDecision): Promise<ApplyOutcome>;
+  checkpoint(stream: StreamKey): number;
+  checkpoints(): Map<StreamKey, number>;
+  /** Removes everything: rows, checkpoints and records. Readers see an empty store. */
+  wipe(): Promise<void>;
+  /** Writes everything to disk; afterwards the store survives the death of the machine as it is now. */
+  sync(): Promise<void>;
+  rowCount(): number;
+  bytes(): number;
+}

@@ -1,0 +1,83 @@
+import type { FeatureView } from '#core/model/feature-view';
+import type { RegionStatus } from '#region/status';
+
+export type ChangeOperation = 'upsert' | 'delete';
+
+/** One change as a client hands it in: already encoded, not yet stamped. */
+export interface IngestChange {
+  readonly operation: ChangeOperation;
+  /** Microseconds since the epoch. */
+  readonly eventTimeUs: number;
+  /** Entity key bytes (`ViewCodec.encodeKey`). */
+  readonly key: Buffer;
+  /** Avro bytes of the row (`ViewCodec.encodeRow`); empty for a delete. */
+  readonly row: Buffer;
+}
+
+export interface IngestRequest {
+  readonly view: string;
+  /** Version the changes were encoded with. */
+  readonly version: string;
+  readonly changes: readonly IngestChange[];
+  /** Client's key, 1 to 128 printable ASCII characters. A repeated key changes nothing and gets the first answer. Minted when absent. */
+  readonly idempotencyKey?: string | undefined;
+}
+
+export interface QuarantinedChange {
+  /** Index in `changes`. */
+  readonly index: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** The positive outcome; refusals and unknown outcomes are AntipodeErrors (NO_HUB, OVERLOADED, DISK_FULL, ROW_INVALID, OUTCOME_UNKNOWN, …). */
+export interface IngestResult {
+  readonly accepted: number;
+  readonly quarantined: readonly QuarantinedChange[];
+  /** True when the idempotency key was known: nothing was changed now. */
+  readonly duplicate: boolean;
+  /** Region that accepted the write. */
+  readonly hub: string;
+  /** Position in each stream after the write, keyed by stream. */
+  readonly positions: Readonly<Record<string, number>>;
+}
+
+export interface AuditEntry {
+  readonly index: number;
+  readonly atMs: number;
+  readonly actor: string;
+  readonly action: string;
+  readonly details: Readonly<Record<string, string | number | boolean | null>>;
+  /** Hash of the previous entry, hexadecimal. */
+  readonly previous: string;
+  readonly hash: string;
+}
+
+export type AuditVerdict =
+  | { readonly ok: true; readonly entries: number; readonly head: string; readonly anchoredAt: number | null }
+  | { readonly ok: false; readonly entries: number; readonly firstBadIndex: number; readonly reason: string };
+
+/** The engine of one region as its faces see it: in the same process, or from a serving process over a local socket. */
+export interface RegionEngine {
+  readonly region: string;
+  status(): Promise<RegionStatus>;
+  /** Accepts here when this region is the hub, else forwards to the hub (P6.10). */
+  ingest(request: IngestRequest): Promise<IngestResult>;
+  /** Every view version this region can serve: its own definitions, then those that came through streams. */
+  views(): Promise<readonly FeatureView[]>;
+  /** Moves the hub of a namespace to this region: drains the holder when it answers, else waits for its lease to lapse. */
+  failover(options: { readonly namespace: string; readonly actor: string }): Promise<{ readonly epoch: number; readonly lossy: boolean; readonly durationMs: number }>;
+  auditEntries(options: { readonly after: number; readonly limit: number }): Promise<readonly AuditEntry[]>;
+  auditVerify(): Promise<AuditVerdict>;
+  /** Records an administrative act of a face (a refused token, a changed setting) in the audit log. */
+  audit(entry: { readonly actor: string; readonly action: string; readonly details: AuditEntry['details'] }): Promise<void>;
+  /** Counters of a serving process, added to the region's own. */
+  reportReads(counters: ReadCounters): void;
+}
+
+/** Counters since the previous report. */
+export interface ReadCounters {
+  readonly requests: number;
+  readonly rows: number;
+  readonly errors: number;
+}

@@ -1,0 +1,110 @@
+/** What a region says of itself: the source of `status`, the dashboard, metrics and the answers to other regions. JSON-safe. */
+export interface RegionStatus {
+  readonly region: string;
+  readonly place: string;
+  /** Wall clock when this snapshot was taken, ms. */
+  readonly nowMs: number;
+  readonly startedAtMs: number;
+  readonly state: 'starting' | 'serving' | 'rebuilding' | 'stopping';
+  readonly control: { readonly reachable: boolean; readonly lastAnswerAgeMs: number | null };
+  readonly namespaces: readonly NamespaceStatus[];
+  readonly streams: readonly StreamStatus[];
+  readonly links: readonly LinkStatus[];
+  readonly tails: readonly TailStatus[];
+  readonly store: { readonly rows: number; readonly bytes: number };
+  readonly log: { readonly bytes: number };
+  readonly ingest: IngestCounters;
+  /** Feature reads answered by all serving processes of this region. */
+  readonly reads: { readonly requests: number; readonly rows: number; readonly errors: number; readonly requestsPerSecond: number };
+  /** The most recent events, newest last, at most 200. */
+  readonly events: readonly RegionEvent[];
+}
+
+export interface NamespaceStatus {
+  readonly namespace: string;
+  /** Region that holds the lease as far as this region knows; null when the record has no holder or is not known. */
+  readonly hub: string | null;
+  readonly epoch: number;
+  readonly revision: number;
+  readonly role: 'holder' | 'follower' | 'promoting';
+  /** Whether this region accepts writes as hub right now. */
+  readonly accepting: boolean;
+  readonly leaseRemainingMs: number | null;
+  /** Epoch that this region promised to mirror no more of, until its seal is known. */
+  readonly promisedEpoch: number | null;
+  /** Greatest freshness of the open streams of the namespace at this region: now minus watermark, ms. */
+  readonly freshnessMs: number | null;
+}
+
+export interface StreamStatus {
+  readonly stream: string;
+  readonly namespace: string;
+  readonly partition: number;
+  readonly origin: string;
+  readonly incarnation: string;
+  readonly epoch: number;
+  /** Of the current epoch, thus still growing. */
+  readonly open: boolean;
+  /** Last seq durable here. */
+  readonly head: number;
+  /** Last seq applied to the online store. */
+  readonly applied: number;
+  /** Last valid seq of a closed epoch's stream; null while open. */
+  readonly seal: number | null;
+  /** Time up to which the origin said that this region has everything, ms; null until heard. */
+  readonly watermarkMs: number | null;
+  /** now - watermark; it grows while a link is cut, and does not grow while a stream is merely idle. */
+  readonly freshnessMs: number | null;
+  /** Seqs the origin announced and this region has not applied. */
+  readonly backlog: number;
+  /** From acceptance at the origin to visible here, ms; over the whole life of the process. */
+  readonly lag: { readonly count: number; readonly p50Ms: number | null; readonly p99Ms: number | null; readonly maxMs: number | null };
+  /** For streams of this region: last seq each peer acknowledged as durable there. */
+  readonly durableAt: Readonly<Record<string, number>>;
+}
+
+export interface LinkStatus {
+  readonly peer: string;
+  readonly state: 'connecting' | 'connected' | 'stopped';
+  /** Why the link is not connected, as code and text. */
+  readonly reason: string | null;
+  readonly roundTripMs: number | null;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  readonly framesReceived: number;
+  readonly changesReceived: number;
+  readonly reconnects: number;
+  /** Since when the link is in its state, ms. */
+  readonly sinceMs: number;
+}
+
+export interface TailStatus {
+  readonly namespace: string;
+  readonly stream: string;
+  /** The tail is the seqs (from, to]. */
+  readonly from: number;
+  readonly to: number;
+  /** `kept`: by policy, until somebody decides. `replaying`, then `replayed`: appended by the hub through merge. */
+  readonly state: 'kept' | 'replaying' | 'replayed';
+  /** Changes the hub has taken over so far (appended, or found already known by their idempotency keys). */
+  readonly replayed: number;
+}
+
+export interface IngestCounters {
+  readonly acceptedChanges: number;
+  readonly refusedChanges: number;
+  readonly quarantinedChanges: number;
+  readonly duplicateRequests: number;
+  readonly forwardedRequests: number;
+  /** Since the previous second, changes per second accepted here. */
+  readonly changesPerSecond: number;
+}
+
+export interface RegionEvent {
+  readonly atMs: number;
+  /** Stable kebab-case name: lease-acquired, lease-lost, promotion-started, promotion-completed, link-connected, link-lost, tail-found, tail-replayed, rebuild-started, rebuild-completed, row-quarantined, … */
+  readonly event: string;
+  readonly severity: 'info' | 'warning' | 'error';
+  /** One sentence for a person. */
+  readonly message: string;
+}
