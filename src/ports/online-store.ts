@@ -1,7 +1,5 @@
+import type { MergeDecision } from '#core/merge/decision';
 import type { StreamKey } from '#core/model/stream';
-
-/** What a merge decides about one incoming value: keep the stored one, or store these bytes. */
-export type MergeDecision = 'keep' | 'replace';
 
 /**
  * A row as stored: byte-form stamp (`core/model/stamp`), one flag byte (`ROW_LIVE` or `ROW_DELETED`), Avro bytes of the row.

@@ -1,0 +1,117 @@
+import { z } from 'zod';
+import { canonicalJson, type JsonValue } from '#core/canonical-json';
+import { AntipodeError, assert } from '#core/errors';
+import type { StreamKey } from '#core/model/stream';
+
+const seq = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const positions = z.record(z.string(), seq);
+
+const LEASE_RECORD = z.strictObject({
+  namespace: z.string(),
+  /** Region that holds the lease. */
+  holder: z.string(),
+  /** Number of the current epoch, from 1; raised by every change of holder. */
+  epoch: z.number().int().min(1),
+  /** Streams of the current epoch. A holder adds an incarnation before its first append to it. */
+  streams: z.array(z.string()),
+  /** For each closed epoch, the last valid seq of each of its streams. */
+  seals: z.record(z.string(), positions),
+  /** Last durable positions the holder reported with a renewal; what it compares its disk with after a start. */
+  reported: positions,
+  /** Promotions that could not prove that nothing acknowledged was left behind: what is not known to be complete. */
+  lossy: z.array(z.strictObject({ epoch: z.number().int(), promised: z.array(z.string()), missing: z.array(z.string()) })),
+});
+
+/**
+ * The lease of a namespace as the control store holds it (P6.1). It changes only by compare-and-set on the revision of
+ * the whole record, and every renewal raises that revision.
+ */
+export type LeaseRecord = z.infer<typeof LEASE_RECORD>;
+
+/** A record with the revision under which the control store holds it. */
+export interface Lease {
+  readonly record: LeaseRecord;
+  readonly revision: number;
+}
+
+export function leaseKey(namespace: string): string {
+  return `lease/${namespace}`;
+}
+
+export function encodeLeaseRecord(record: LeaseRecord): Buffer {
+  return Buffer.from(canonicalJson(record as JsonValue), 'utf8');
+}
+
+export function decodeLeaseRecord(bytes: Uint8Array): LeaseRecord {
+  try {
+    return LEASE_RECORD.parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+  } catch (cause) {
+    throw new AntipodeError('PROTOCOL_MISMATCH', 'the lease record in the control store is not readable', { cause });
+  }
+}
+
+/** How far a stream may be mirrored and applied under a record. */
+export type StreamStanding =
+  | { readonly kind: 'open'; readonly epoch: number }
+  | { readonly kind: 'sealed'; readonly epoch: number; readonly seal: number }
+  /** Not in the record: a later record will say, or the stream is none of this namespace's. */
+  | { readonly kind: 'unknown' };
+
+export function standingOf(record: LeaseRecord | undefined, stream: StreamKey): StreamStanding {
+  if (record === undefined) return { kind: 'unknown' };
+  if (record.streams.includes(stream)) return { kind: 'open', epoch: record.epoch };
+  for (const [epoch, seals] of Object.entries(record.seals)) {
+    const seal = seals[stream];
+    if (seal !== undefined) return { kind: 'sealed', epoch: Number(epoch), seal };
+  }
+  return { kind: 'unknown' };
+}
+
+export function firstRecord(options: { namespace: string; holder: string; streams: readonly StreamKey[] }): LeaseRecord {
+  return { namespace: options.namespace, holder: options.holder, epoch: 1, streams: [...options.streams], seals: {}, reported: {}, lossy: [] };
+}
+
+/** The record of a promotion: the epoch raised, the old one closed at `seal`. */
+export function promotedRecord(
+  previous: LeaseRecord,
+  promotion: {
+    readonly holder: string;
+    readonly streams: readonly StreamKey[];
+    readonly seal: Readonly<Record<StreamKey, number>>;
+    readonly promised: readonly string[];
+    readonly missing: readonly string[];
+    readonly lossy: boolean;
+  },
+): LeaseRecord {
+  for (const stream of previous.streams) assert(promotion.seal[stream] !== undefined, `stream ${stream} has a seal`);
+  return {
+    namespace: previous.namespace,
+    holder: promotion.holder,
+    epoch: previous.epoch + 1,
+    streams: [...promotion.streams],
+    seals: { ...previous.seals, [String(previous.epoch)]: { ...promotion.seal } },
+    reported: {},
+    lossy: promotion.lossy
+      ? [...previous.lossy, { epoch: previous.epoch, promised: [...promotion.promised].sort(), missing: [...promotion.missing].sort() }]
+      : previous.lossy,
+  };
+}
+
+/**
+ * Promises a clean promotion needs when each acknowledgement waited for K of the R promotable regions other than the
+ * holder (P6.5): R - K + 1, so that every acknowledged write is known to at least one that promised. With K = 0 no number
+ * is enough: such promotions are always lossy.
+ */
+export function promisesForCleanPromotion(options: { readonly syncReplicas: number; readonly promotableOthers: number }): number {
+  return options.promotableOthers - options.syncReplicas + 1;
+}
+
+/** The seal: for each stream of the epoch the greatest position that a promise vouched for (P6.3). */
+export function sealOfPromises(
+  streams: readonly StreamKey[],
+  promises: readonly { readonly heads: Readonly<Record<StreamKey, number>> }[],
+): Record<StreamKey, number> {
+  const seal: Record<StreamKey, number> = {};
+  for (const stream of streams) seal[stream] = Math.max(0, ...promises.map((promise) => promise.heads[stream] ?? 0));
+  return seal;
+}

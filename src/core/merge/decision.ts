@@ -1,0 +1,2 @@
+/** What a merge decides about one incoming value: keep the stored one, or store the incoming one. */
+export type MergeDecision = 'keep' | 'replace';
