@@ -56,7 +56,8 @@ export function decodeChanges(payload: Uint8Array, count: number): Change[] {
   const changes: Change[] = new Array(count);
   let at = 0;
   for (let i = 0; i < count; i++) {
-    if (at + FIXED_BYTES > bytes.length) throw new AntipodeError('FRAME_CORRUPT', `payload ends in change ${i} of ${count}`);
+    if (at + FIXED_BYTES > bytes.length)
+      throw new AntipodeError('FRAME_CORRUPT', `payload ends in change ${i} of ${count}`);
     const flags = bytes[at] as number;
     const eventTimeUs = bytes.readInt32BE(at + 1) * 0x1_0000_0000 + bytes.readUInt32BE(at + 5);
     const keyLength = bytes.readUInt16BE(at + 9);

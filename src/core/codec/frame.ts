@@ -14,11 +14,13 @@ export const FRAME_CHANGES_MAX = 4096;
 export type FrameKind = 'rows' | 'definition' | 'epoch';
 const KINDS: readonly FrameKind[] = ['rows', 'definition', 'epoch'];
 
-/** Which changes of the frame a client's idempotency key covers, as seqs (from, to]. */
+/** Which changes of the frame a client's idempotency key covers, as seqs (from, to]. A request may span several frames. */
 export interface IdempotencyEntry {
   readonly key: string;
   readonly from: number;
   readonly to: number;
+  /** The request's last changes in this stream: whoever applies this frame has all of it, and may remember the key. */
+  readonly complete: boolean;
 }
 
 /**
@@ -99,7 +101,14 @@ const BODY = avro.Type.forSchema({
       name: 'omitted',
       type: {
         type: 'array',
-        items: { type: 'record', name: 'Omission', fields: [{ name: 'reason', type: 'string' }, { name: 'count', type: 'long' }] },
+        items: {
+          type: 'record',
+          name: 'Omission',
+          fields: [
+            { name: 'reason', type: 'string' },
+            { name: 'count', type: 'long' },
+          ],
+        },
       },
     },
     {
@@ -109,7 +118,11 @@ const BODY = avro.Type.forSchema({
         items: {
           type: 'record',
           name: 'Idempotency',
-          fields: [{ name: 'key', type: 'string' }, { name: 'from', type: 'long' }, { name: 'to', type: 'long' }],
+          fields: [
+            { name: 'key', type: 'string' },
+            { name: 'from', type: 'long' },
+            { name: 'to', type: 'long' },
+          ],
         },
       },
     },
@@ -230,7 +243,8 @@ export function decodeFrame(input: Uint8Array): { frame: Frame; hash: Buffer } {
   if (bytes[2] !== 1) throw corrupt(`frame version ${bytes[2]} is not known`);
   const codec = bytes[3] as number;
   const bodyLength = bytes.readUInt32BE(4);
-  if (bodyLength > FRAME_BODY_BYTES_MAX) throw corrupt(`frame body of ${bodyLength} bytes exceeds ${FRAME_BODY_BYTES_MAX}`);
+  if (bodyLength > FRAME_BODY_BYTES_MAX)
+    throw corrupt(`frame body of ${bodyLength} bytes exceeds ${FRAME_BODY_BYTES_MAX}`);
   const content = bytes.subarray(HEADER_BYTES);
   let body: Buffer;
   if (codec === 0) body = content;

@@ -1,4 +1,4 @@
-import { stampLength, STAMP_FIXED_BYTES, writeStamp } from '#core/model/stamp';
+import { STAMP_FIXED_BYTES, stampLength, writeStamp } from '#core/model/stamp';
 import type { Hlc } from '#core/time/hlc';
 
 /** Flag byte of a stored row. */

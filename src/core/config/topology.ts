@@ -1,0 +1,382 @@
+import { z } from 'zod';
+import { type Endpoint, endpointSchema, formatEndpoint, isLoopback, isWildcard } from '#core/config/endpoint';
+import { type ConfigIssue, didYouMean, quote, type Validated, validate } from '#core/config/issue';
+import { nameSchema, regionNameSchema } from '#core/config/names';
+import { durationSchema, formatDuration, sizeSchema } from '#core/config/units';
+
+/** What this release can store in; the schema names it so that a wish for another engine gets a clear answer. */
+const ENGINES = { log: ['lmdb'], online: ['lmdb'], offline: ['duckdb'] } as const;
+
+const WORKERS_MAX = 64;
+const PARTITIONS_MAX = 64;
+const REGIONS_MAX = 32;
+/** A lease shorter than this many margins would be lost to ordinary jitter (P6.2). */
+const LEASE_MARGINS_MIN = 3;
+const MIB = 1024 * 1024;
+
+const folder = (what: string) =>
+  z.string().min(1, 'the path is empty').max(1024, 'the path is too long').describe(what);
+
+const regionSchema = z
+  .strictObject({
+    place: z
+      .string()
+      .min(1, 'the place is empty')
+      .max(128, 'the place is longer than 128 characters')
+      .describe('Where the region is, for people: a city, a cloud region.'),
+    link: endpointSchema.describe('host:port for other regions and serving processes; always mutual TLS.'),
+    serve: endpointSchema.describe('host:port for clients and the dashboard.'),
+    workers: z.int().min(1).max(WORKERS_MAX).default(1).describe('Serving processes.'),
+    data: folder("Folder of the region's logs and store; default .antipode/data/<region>.").optional(),
+    promotable: z.boolean().default(true).describe('Whether the region may become hub.'),
+    priority: z
+      .int()
+      .min(0)
+      .max(1000)
+      .default(100)
+      .describe('Among equally advanced candidates the highest becomes hub.'),
+  })
+  .meta({ description: 'One region.' });
+
+const namespaceSchema = z
+  .strictObject({
+    replication: z.enum(['active-passive']).default('active-passive'),
+    hub: z.string().describe('The region that holds the lease first.'),
+    partitions: z.int().min(1).max(PARTITIONS_MAX).default(1).describe('Fixed when the namespace is created.'),
+    failover: z.enum(['automatic', 'manual']).default('automatic'),
+    lease: durationSchema({ minMs: 500, maxMs: 600_000 })
+      .default(3000)
+      .describe('How long a hub that cannot renew still accepts; the time to detect a lost hub.'),
+    margin: durationSchema({ minMs: 50, maxMs: 60_000 })
+      .default(500)
+      .describe('How much earlier the hub stops, and later others take over.'),
+    tail: z
+      .enum(['replay', 'keep'])
+      .default('replay')
+      .describe(
+        'What becomes of changes a deposed hub holds beyond the seal: merged by the new hub, or kept for a decision.',
+      ),
+  })
+  .meta({ description: 'How a group of feature views is replicated.' });
+
+const linkSchema = z
+  .strictObject({
+    from: z.string().describe('The region that dials.'),
+    to: z.string().describe('The region it dials, or control.'),
+    address: endpointSchema.describe("host:port to dial instead of the region's own."),
+  })
+  .meta({ description: 'Another way from one region to another, through a proxy or load balancer.' });
+
+const engine = <const T extends readonly [string, ...string[]]>(values: T) =>
+  z.enum(values).default(values[0] as T[number]);
+
+export const topologySchema = z.strictObject({
+  version: z.literal(1).describe('Version of this file format.'),
+  name: nameSchema.describe('Name of the topology; certificates are bound to it.'),
+  project: nameSchema.optional().describe('Feast project name that clients use; default: the name of the topology.'),
+  regions: z
+    .record(regionNameSchema, regionSchema)
+    .refine((regions) => Object.keys(regions).length >= 1, 'at least one region is needed')
+    .refine((regions) => Object.keys(regions).length <= REGIONS_MAX, `at most ${REGIONS_MAX} regions are allowed`),
+  control: z
+    .strictObject({
+      link: endpointSchema.describe('host:port of the control store; always mutual TLS.'),
+      data: folder('Folder of the control store; default .antipode/data/control.').optional(),
+      place: z.string().min(1, 'the place is empty').max(128).optional().describe('Where the control store is.'),
+    })
+    .meta({ description: 'The control store: a small process that holds leases, the witness of failovers.' }),
+  links: z.array(linkSchema).default([]),
+  namespaces: z
+    .record(nameSchema, namespaceSchema)
+    .refine((namespaces) => Object.keys(namespaces).length >= 1, 'at least one namespace is needed'),
+  engines: z
+    .strictObject({ log: engine(ENGINES.log), online: engine(ENGINES.online), offline: engine(ENGINES.offline) })
+    .prefault({}),
+  security: z
+    .strictObject({
+      reads: z
+        .enum(['token', 'open'])
+        .default('token')
+        .describe('Whether reading features needs a token. Writing always does.'),
+      tokens: folder('Tokens file that init writes.').default('.antipode/tokens.json'),
+      certificates: folder('Folder of the certificates of regions and control store.').default(
+        '.antipode/certificates',
+      ),
+      serving: z
+        .strictObject({
+          tls: z
+            .strictObject({ cert: folder('PEM certificate chain.'), key: folder('PEM private key.') })
+            .optional()
+            .describe('Needed where a region serves beyond loopback.'),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      bodyBytes: sizeSchema({ minBytes: 1024, maxBytes: 64 * MIB })
+        .default(4 * MIB)
+        .describe('Largest request body, such as 4MiB.'),
+      entitiesPerRequest: z.int().min(1).max(100_000).default(10_000),
+    })
+    .prefault({}),
+});
+
+type Document = z.output<typeof topologySchema>;
+
+export interface RegionConfig {
+  readonly name: string;
+  readonly place: string;
+  readonly link: Endpoint;
+  readonly serve: Endpoint;
+  readonly workers: number;
+  /** Relative to the project folder unless absolute. */
+  readonly data: string;
+  readonly promotable: boolean;
+  readonly priority: number;
+}
+
+export interface NamespaceConfig {
+  readonly name: string;
+  readonly replication: 'active-passive';
+  readonly hub: string;
+  readonly partitions: number;
+  readonly failover: 'automatic' | 'manual';
+  readonly leaseMs: number;
+  readonly marginMs: number;
+  readonly tail: 'replay' | 'keep';
+}
+
+/** The name under which links address the control store. */
+export const CONTROL = 'control';
+
+export interface LinkOverride {
+  readonly from: string;
+  /** A region, or `control`. */
+  readonly to: string;
+  readonly address: Endpoint;
+}
+
+/** A validated antipode.yaml with all defaults in place. Paths are as written: relative to the project folder. */
+export interface TopologyConfig {
+  readonly version: 1;
+  readonly name: string;
+  /** Feast project name. */
+  readonly project: string;
+  readonly regions: Readonly<Record<string, RegionConfig>>;
+  readonly control: { readonly link: Endpoint; readonly data: string; readonly place: string | null };
+  readonly links: readonly LinkOverride[];
+  readonly namespaces: Readonly<Record<string, NamespaceConfig>>;
+  readonly engines: { readonly log: 'lmdb'; readonly online: 'lmdb'; readonly offline: 'duckdb' };
+  readonly security: {
+    readonly reads: 'token' | 'open';
+    readonly tokens: string;
+    readonly certificates: string;
+    readonly serving: { readonly tls: { readonly cert: string; readonly key: string } | null };
+  };
+  readonly limits: { readonly bodyBytes: number; readonly entitiesPerRequest: number };
+}
+
+/** Validates the content of antipode.yaml: first its shape, then what its parts demand of each other. */
+export function parseTopology(raw: unknown): Validated<TopologyConfig> {
+  const parsed = validate(topologySchema, raw);
+  if (!parsed.ok) return parsed;
+  const config = withDefaults(parsed.value);
+  const issues = [
+    ...regionFaults(config),
+    ...listenerFaults(config),
+    ...folderFaults(config),
+    ...linkFaults(config),
+    ...namespaceFaults(config),
+    ...bindingFaults(config),
+  ];
+  return issues.length === 0 ? { ok: true, value: config } : { ok: false, issues };
+}
+
+/** Where `from` dials `to` (a region or `control`): the override of that direction, else the listening address. */
+export function dialAddress(config: TopologyConfig, from: string, to: string): Endpoint {
+  const override = config.links.find((link) => link.from === from && link.to === to);
+  if (override !== undefined) return override.address;
+  return to === CONTROL ? config.control.link : (config.regions[to] as RegionConfig).link;
+}
+
+function withDefaults(document: Document): TopologyConfig {
+  return {
+    version: 1,
+    name: document.name,
+    project: document.project ?? document.name,
+    regions: mapRecord(document.regions, (name, region) => ({
+      ...region,
+      name,
+      data: region.data ?? `.antipode/data/${name}`,
+    })),
+    control: {
+      link: document.control.link,
+      data: document.control.data ?? '.antipode/data/control',
+      place: document.control.place ?? null,
+    },
+    links: document.links,
+    namespaces: mapRecord(document.namespaces, (name, { lease, margin, ...rest }) => ({
+      ...rest,
+      name,
+      leaseMs: lease,
+      marginMs: margin,
+    })),
+    engines: document.engines,
+    security: { ...document.security, serving: { tls: document.security.serving.tls ?? null } },
+    limits: document.limits,
+  };
+}
+
+function mapRecord<In, Out>(
+  record: Readonly<Record<string, In>>,
+  change: (name: string, value: In) => Out,
+): Record<string, Out> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(name, value)]));
+}
+
+function regionFaults(config: TopologyConfig): ConfigIssue[] {
+  if (Object.values(config.regions).some((region) => region.promotable)) return [];
+  return [
+    {
+      path: ['regions'],
+      message: 'no region is promotable: nobody could ever be hub',
+      remedy: 'Set promotable: true for a region.',
+    },
+  ];
+}
+
+interface Listener {
+  readonly path: readonly string[];
+  readonly what: string;
+  readonly at: Endpoint;
+}
+
+function listeners(config: TopologyConfig): Listener[] {
+  return [
+    { path: ['control', 'link'], what: 'the control store', at: config.control.link },
+    ...Object.values(config.regions).flatMap((region) => [
+      { path: ['regions', region.name, 'link'], what: `the link of ${region.name}`, at: region.link },
+      { path: ['regions', region.name, 'serve'], what: `the serving face of ${region.name}`, at: region.serve },
+    ]),
+  ];
+}
+
+function listenerFaults(config: TopologyConfig): ConfigIssue[] {
+  const all = listeners(config);
+  return all.flatMap((listener, index) => {
+    const other = all.slice(0, index).find((earlier) => collide(earlier.at, listener.at));
+    if (other === undefined) return [];
+    const message = `${formatEndpoint(listener.at)} is taken by ${other.what}`;
+    return [{ path: listener.path, message, remedy: 'Give every face a port of its own.' }];
+  });
+}
+
+function collide(a: Endpoint, b: Endpoint): boolean {
+  const host = (endpoint: Endpoint) => (isLoopback(endpoint.host) ? 'loopback' : endpoint.host.toLowerCase());
+  return a.port === b.port && (host(a) === host(b) || isWildcard(a.host) || isWildcard(b.host));
+}
+
+function folderFaults(config: TopologyConfig): ConfigIssue[] {
+  const taken = new Map([[config.control.data, 'the control store']]);
+  return Object.values(config.regions).flatMap((region) => {
+    const owner = taken.get(region.data);
+    taken.set(region.data, region.name);
+    if (owner === undefined) return [];
+    return [
+      {
+        path: ['regions', region.name, 'data'],
+        message: `the folder ${quote(region.data)} is used by ${owner} already`,
+      },
+    ];
+  });
+}
+
+function linkFaults(config: TopologyConfig): ConfigIssue[] {
+  const seen = new Set<string>();
+  const targets = [...Object.keys(config.regions), CONTROL];
+  return config.links.flatMap((link, index) => {
+    const faults = [
+      ...unknownRegion(['links', index, 'from'], link.from, Object.keys(config.regions)),
+      ...unknownRegion(['links', index, 'to'], link.to, targets),
+    ];
+    if (link.from === link.to)
+      faults.push({ path: ['links', index], message: `a link leads from ${link.from} to itself` });
+    const direction = `${link.from}>${link.to}`;
+    if (seen.has(direction))
+      faults.push({ path: ['links', index], message: `the way from ${link.from} to ${link.to} is given twice` });
+    seen.add(direction);
+    return faults;
+  });
+}
+
+function unknownRegion(path: ConfigIssue['path'], name: string, known: readonly string[]): ConfigIssue[] {
+  if (known.includes(name)) return [];
+  return [
+    {
+      path,
+      message: `no region is named ${quote(name)}${didYouMean(name, known)}`,
+      remedy: `Regions: ${known.join(', ')}.`,
+    },
+  ];
+}
+
+function namespaceFaults(config: TopologyConfig): ConfigIssue[] {
+  return Object.values(config.namespaces).flatMap((namespace) => {
+    const path = ['namespaces', namespace.name];
+    const faults = unknownRegion([...path, 'hub'], namespace.hub, Object.keys(config.regions));
+    if (faults.length === 0 && config.regions[namespace.hub]?.promotable === false) {
+      faults.push({
+        path: [...path, 'hub'],
+        message: `the region ${namespace.hub} is not promotable and cannot be hub`,
+      });
+    }
+    if (namespace.leaseMs <= LEASE_MARGINS_MIN * namespace.marginMs) {
+      faults.push({
+        path: [...path, 'lease'],
+        message: `the lease of ${formatDuration(namespace.leaseMs)} is not longer than ${LEASE_MARGINS_MIN} margins of ${formatDuration(namespace.marginMs)}`,
+        remedy: `Use a lease above ${formatDuration(LEASE_MARGINS_MIN * namespace.marginMs)}, or a smaller margin.`,
+      });
+    }
+    return [...faults, ...failoverFaults(config, namespace, path)];
+  });
+}
+
+/** With two regions only a witness in a third place can tell a dead hub from a cut link (P6.8): the control store is it. */
+function failoverFaults(config: TopologyConfig, namespace: NamespaceConfig, path: readonly string[]): ConfigIssue[] {
+  const regions = Object.values(config.regions);
+  if (namespace.failover !== 'automatic' || regions.length >= 3) return [];
+  const base = { path: [...path, 'failover'] };
+  const promotable = regions.filter((region) => region.promotable).length;
+  if (promotable < 2) {
+    return [
+      {
+        ...base,
+        message: 'automatic failover needs a second promotable region',
+        remedy: 'Add a region, or set failover: manual.',
+      },
+    ];
+  }
+  const { place } = config.control;
+  if (place !== null && regions.every((region) => region.place !== place)) return [];
+  return [
+    {
+      ...base,
+      message: 'automatic failover with two regions needs the control store in a third place as witness',
+      remedy:
+        "Set control.place to a place that is not one of the regions', add a third region, or set failover: manual.",
+    },
+  ];
+}
+
+function bindingFaults(config: TopologyConfig): ConfigIssue[] {
+  if (config.security.serving.tls !== null) return [];
+  return Object.values(config.regions)
+    .filter((region) => !isLoopback(region.serve.host))
+    .map((region) => ({
+      path: ['regions', region.name, 'serve'],
+      code: 'UNSAFE_BINDING' as const,
+      message: `${region.name} would serve on ${formatEndpoint(region.serve)}, beyond loopback, without TLS`,
+      remedy: 'Set security.serving.tls with cert and key, or bind to 127.0.0.1.',
+    }));
+}

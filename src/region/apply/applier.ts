@@ -1,0 +1,390 @@
+import { decodeChanges } from '#core/codec/changes';
+import { decodeFrame, type Frame } from '#core/codec/frame';
+import { encodeStoredRow } from '#core/codec/stored-row';
+import { AntipodeError, assert, toAntipodeError } from '#core/errors';
+import { LogHistogram } from '#core/histogram';
+import { lastWriterWins } from '#core/merge/last-writer-wins';
+import { parseStreamKey, type StreamKey } from '#core/model/stream';
+import type { Clock } from '#ports/clock';
+import type { LoggedFrame } from '#ports/change-log';
+import type { Host } from '#ports/host';
+import type { OnlineStore, RowWrite } from '#ports/online-store';
+import {
+  encodeJsonRecord,
+  idempotencyKey,
+  replayedKey,
+  SERVING_STATE_KEY,
+  type ServingState,
+  undecodableKey,
+} from '#region/apply/records';
+import { definitionKey, type ViewRegistry } from '#region/apply/view-registry';
+import type { HlcService } from '#region/ingest/hlc-service';
+import type { EventList } from '#region/observe/events';
+import type { NamespaceLog } from '#region/replicate/namespace-log';
+
+/** Envelope bytes read from the log for one transaction of the store: bounds memory and the time a transaction takes. */
+const BATCH_BYTES = 512 * 1024;
+/** How long the applier waits before it tries again on a full disk, ms. */
+const SPACE_RETRY_MS = 1000;
+/** Times of arrival remembered per stream to turn a watermark into freshness. */
+const WATERMARKS_MAX = 64;
+
+interface StreamProgress {
+  readonly lag: LogHistogram;
+  /** Announcements "up to this head, you have everything as of this time", oldest first, not yet reached. */
+  pending: { head: number; watermarkMs: number }[];
+  watermarkMs: number | null;
+  announcedHead: number;
+}
+
+interface Waiter {
+  readonly stream: StreamKey;
+  readonly seq: number;
+  readonly resolve: () => void;
+}
+
+/**
+ * Turns logged frames into rows: the only writer of the online store. Each step applies a bounded run of one stream's
+ * frames, with the checkpoint, in one transaction (P5.2), strictly from the checkpoint on (P5.1), and never beyond what
+ * the lease record allows (P5.3). When a seal becomes known that lies below what was applied, the store is wiped and
+ * applied again from the logs, and the region does not serve until that is done.
+ */
+export class Applier {
+  readonly #store: OnlineStore;
+  readonly #clock: Clock;
+  readonly #host: Host;
+  readonly #views: ViewRegistry;
+  readonly #hlc: HlcService;
+  readonly #events: EventList;
+  readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
+  readonly #region: string;
+  readonly #progress = new Map<StreamKey, StreamProgress>();
+  readonly #checkpoints: Map<StreamKey, number>;
+  readonly #origins = new Map<string, Buffer>();
+  /** Streams that cannot go on, and why; the others do (I13). */
+  readonly #halted = new Map<StreamKey, string>();
+  #waiters: Waiter[] = [];
+  #rebuilding: boolean;
+  #wake: (() => void) | undefined;
+  #woken = false;
+  #stopped = false;
+  #running: Promise<void> = Promise.resolve();
+  #rowsApplied = 0;
+  #publish: (() => ServingState) | undefined;
+  #publishDue = false;
+
+  constructor(options: {
+    region: string;
+    store: OnlineStore;
+    clock: Clock;
+    host: Host;
+    views: ViewRegistry;
+    hlc: HlcService;
+    events: EventList;
+    namespaces: ReadonlyMap<string, NamespaceLog>;
+    /** The store was found empty or untrustworthy: nothing is served before the logs are applied. */
+    rebuilding: boolean;
+  }) {
+    this.#region = options.region;
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#host = options.host;
+    this.#views = options.views;
+    this.#hlc = options.hlc;
+    this.#events = options.events;
+    this.#namespaces = options.namespaces;
+    this.#rebuilding = options.rebuilding;
+    this.#checkpoints = options.store.checkpoints();
+  }
+
+  start(): void {
+    for (const log of this.#namespaces.values()) log.onDurable(() => this.kick());
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.kick();
+    await this.#running;
+    this.#failWaiters();
+  }
+
+  get rebuilding(): boolean {
+    return this.#rebuilding;
+  }
+
+  get rowsApplied(): number {
+    return this.#rowsApplied;
+  }
+
+  checkpoint(stream: StreamKey): number {
+    return this.#checkpoints.get(stream) ?? 0;
+  }
+
+  /** Applied positions of a namespace: what a change made here may have been caused by. */
+  appliedVector(namespace: string): { stream: StreamKey; seq: number }[] {
+    const vector: { stream: StreamKey; seq: number }[] = [];
+    for (const [stream, seq] of this.#checkpoints) if (stream.startsWith(`${namespace}/`)) vector.push({ stream, seq });
+    return vector;
+  }
+
+  /** Why a stream is not applied any further; undefined when it is. */
+  haltedReason(stream: StreamKey): string | undefined {
+    return this.#halted.get(stream);
+  }
+
+  /** Something changed: frames became durable, or the lease record moved. */
+  kick(): void {
+    this.#woken = true;
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  /** Resolves when `seq` of the stream is applied here; rejects OUTCOME_UNKNOWN when that cannot come any more. */
+  async applied(stream: StreamKey, seq: number): Promise<void> {
+    if (this.checkpoint(stream) >= seq) return;
+    await new Promise<void>((resolve) => this.#waiters.push({ stream, seq, resolve }));
+    if (this.checkpoint(stream) < seq) throw new AntipodeError('OUTCOME_UNKNOWN', `${stream} ${seq} was not applied before the epoch closed`);
+  }
+
+  /** The origin says that at `watermarkMs` its stream ended at `head` (P1, watermarks when idle). */
+  announce(stream: StreamKey, head: number, watermarkMs: number | null): void {
+    const progress = this.#progressOf(stream);
+    progress.announcedHead = Math.max(progress.announcedHead, head);
+    if (watermarkMs === null) return;
+    const last = progress.pending[progress.pending.length - 1];
+    if (last !== undefined && last.head === head) last.watermarkMs = Math.max(last.watermarkMs, watermarkMs);
+    else if (progress.pending.length < WATERMARKS_MAX) progress.pending.push({ head, watermarkMs });
+    else progress.pending[WATERMARKS_MAX - 1] = { head, watermarkMs };
+    this.#settleWatermark(stream, progress);
+  }
+
+  watermarkMs(stream: StreamKey): number | null {
+    return this.#progress.get(stream)?.watermarkMs ?? null;
+  }
+
+  announcedHead(stream: StreamKey): number {
+    return this.#progress.get(stream)?.announcedHead ?? 0;
+  }
+
+  lag(stream: StreamKey): LogHistogram | undefined {
+    return this.#progress.get(stream)?.lag;
+  }
+
+  /** Has `build`'s answer written to the store's serving state with the next step of the applier. */
+  publish(build: () => ServingState): void {
+    this.#publish = build;
+    this.#publishDue = true;
+    this.kick();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (!this.#stopped) {
+        this.#woken = false;
+        await this.#rebuildWhereBeyondSeal();
+        let progressed = false;
+        for (const log of this.#namespaces.values()) {
+          for (const stream of log.streams()) {
+            if (this.#stopped) return;
+            if (await this.#step(log, stream)) progressed = true;
+          }
+        }
+        if (this.#rebuilding && !progressed && this.#caughtUp()) this.#finishRebuild();
+        if (this.#publishDue) await this.#writeServingState();
+        if (progressed) await this.#clock.yield();
+        else if (!this.#woken && !this.#stopped) await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+    } catch (error) {
+      this.#host.fatal(error);
+    }
+  }
+
+  /** Applies one bounded run of a stream; false when there was nothing to do. */
+  async #step(log: NamespaceLog, stream: StreamKey): Promise<boolean> {
+    const from = this.checkpoint(stream);
+    const standing = log.standing(stream);
+    if (standing.kind === 'unknown' || this.#halted.has(stream)) return false;
+    const limit = standing.kind === 'sealed' ? standing.seal : Number.MAX_SAFE_INTEGER;
+    if (from >= limit || log.head(stream).seq <= from) return false;
+    const frames = log.read(stream, from, BATCH_BYTES).filter((frame) => frame.to <= limit);
+    if (frames.length === 0) return false;
+    try {
+      await this.#applyFrames(stream, frames);
+    } catch (caught) {
+      const error = toAntipodeError(caught);
+      if (error.code === 'DISK_FULL') return this.#waitForSpace(error);
+      if (error.code !== 'FRAME_CORRUPT') throw caught;
+      this.#halted.set(stream, `${error.code}: ${error.message}`);
+      this.#events.add('stream-halted', 'error', `${stream} cannot be applied beyond ${from}: ${error.message}`, { stream });
+      return false;
+    }
+    return true;
+  }
+
+  /** Nothing was applied; the frames are in the log. Tries again after a while, without a busy loop. */
+  async #waitForSpace(error: AntipodeError): Promise<boolean> {
+    this.#events.add('disk-full', 'error', error.message);
+    await this.#clock.sleep(SPACE_RETRY_MS);
+    return true;
+  }
+
+  async #applyFrames(stream: StreamKey, logged: readonly LoggedFrame[]): Promise<void> {
+    const rows: RowWrite[] = [];
+    const records = new Map<string, Buffer | null>();
+    const frames: Frame[] = [];
+    let position = this.checkpoint(stream);
+    for (const entry of logged) {
+      const { frame } = decodeFrame(entry.bytes);
+      assert(frame.stream === stream && frame.from === position, `${stream} continues at ${position}`);
+      this.#collect(frame, rows, records);
+      position = frame.to;
+      frames.push(frame);
+    }
+    await this.#store.apply({ rows, checkpoints: new Map([[stream, position]]), records }, lastWriterWins);
+    this.#checkpoints.set(stream, position);
+    this.#rowsApplied += rows.length;
+    const progress = this.#progressOf(stream);
+    const now = this.#clock.wallMs();
+    for (const frame of frames) {
+      if (frame.kind === 'rows' && frame.replay === null && !this.#rebuilding) {
+        progress.lag.record(Math.max(0, now - frame.hlc.wallMs), frame.to - frame.from);
+      }
+      const last = { wallMs: frame.hlc.wallMs, counter: frame.hlc.counter + (frame.to - frame.from) - 1 };
+      if (!this.#hlc.observe(last)) {
+        this.#events.add('clock-ahead', 'warning', `${stream} carries a clock reading more than the bound ahead of this region's clock`, { stream });
+      }
+    }
+    progress.announcedHead = Math.max(progress.announcedHead, position);
+    this.#settleWatermark(stream, progress);
+    this.#settleWaiters();
+  }
+
+  #collect(frame: Frame, rows: RowWrite[], records: Map<string, Buffer | null>): void {
+    if (frame.kind === 'epoch') return;
+    if (frame.kind === 'definition') {
+      records.set(definitionKey(frame.viewVersion), Buffer.from(frame.payload));
+      if (this.#views.learn(frame.payload) === undefined) {
+        this.#events.add('definition-undecodable', 'error', `view version ${frame.viewVersion} cannot be decoded by this release; its frames are kept`, { stream: frame.stream });
+      }
+      return;
+    }
+    const id = parseStreamKey(frame.stream);
+    assert(id !== undefined, `stream key ${frame.stream}`);
+    for (const entry of frame.idempotency) {
+      if (!entry.complete) continue;
+      records.set(idempotencyKey(id, entry.key), encodeJsonRecord({ stream: frame.stream, to: entry.to, atMs: frame.hlc.wallMs }));
+    }
+    if (frame.replay !== null) records.set(replayedKey(frame.replay.tail.stream), encodeJsonRecord(frame.replay.tail.to));
+    const codec = this.#views.version(frame.viewVersion);
+    if (codec === undefined) {
+      records.set(undecodableKey(frame.viewVersion, frame.stream, frame.from), encodeJsonRecord({ to: frame.to }));
+      return;
+    }
+    const original = frame.replay?.original;
+    const origin = this.#originBytes(original === undefined ? id.origin : (parseStreamKey(original.stream)?.origin ?? id.origin));
+    const base = original?.hlc ?? frame.hlc;
+    for (const change of decodeChanges(frame.payload, frame.to - frame.from)) {
+      rows.push({
+        key: codec.rowKey(change.key),
+        value: encodeStoredRow({
+          eventTimeUs: change.eventTimeUs,
+          hlc: { wallMs: base.wallMs, counter: base.counter + change.offset },
+          origin,
+          operation: change.operation,
+          row: change.row,
+        }),
+      });
+    }
+  }
+
+  /** P5.3: anything applied beyond a seal that is now known makes the whole store a projection of the wrong history. */
+  async #rebuildWhereBeyondSeal(): Promise<void> {
+    for (const log of this.#namespaces.values()) {
+      for (const [stream, applied] of this.#checkpoints) {
+        const standing = log.standing(stream);
+        if (standing.kind !== 'sealed' || applied <= standing.seal) continue;
+        this.#events.add('rebuild-started', 'warning', `applied up to ${applied} of ${stream}, its seal is ${standing.seal}: the store is built again from the logs`, { stream });
+        this.#rebuilding = true;
+        await this.#store.wipe();
+        this.#checkpoints.clear();
+        this.#publishDue = this.#publish !== undefined;
+        return;
+      }
+    }
+  }
+
+  /** Everything the logs hold and the lease allows is applied, and each namespace has a lease to judge by. */
+  #caughtUp(): boolean {
+    for (const log of this.#namespaces.values()) {
+      if (log.lease === undefined && log.streams().length > 0) return false;
+    }
+    return true;
+  }
+
+  #finishRebuild(): void {
+    this.#rebuilding = false;
+    this.#publishDue = this.#publish !== undefined;
+    this.#events.add('rebuild-completed', 'info', `the online store is complete again: ${this.#store.rowCount()} rows`);
+  }
+
+  async #writeServingState(): Promise<void> {
+    this.#publishDue = false;
+    const state = this.#publish?.();
+    if (state === undefined) return;
+    const records = new Map([[SERVING_STATE_KEY, encodeJsonRecord({ ...state, state: this.#rebuilding ? 'rebuilding' : state.state })]]);
+    await this.#store.apply({ rows: [], checkpoints: new Map(), records }, lastWriterWins);
+  }
+
+  #settleWatermark(stream: StreamKey, progress: StreamProgress): void {
+    const applied = this.checkpoint(stream);
+    while (progress.pending[0] !== undefined && progress.pending[0].head <= applied) {
+      progress.watermarkMs = Math.max(progress.watermarkMs ?? 0, progress.pending[0].watermarkMs);
+      progress.pending.shift();
+    }
+  }
+
+  #settleWaiters(): void {
+    if (this.#waiters.length === 0) return;
+    const left: Waiter[] = [];
+    for (const waiter of this.#waiters) {
+      if (this.checkpoint(waiter.stream) >= waiter.seq) waiter.resolve();
+      else left.push(waiter);
+    }
+    this.#waiters = left;
+  }
+
+  /** Wakes everybody who waits for positions beyond a seal: they will never be applied. */
+  settleBeyondSeals(): void {
+    this.#waiters = this.#waiters.filter((waiter) => {
+      const namespace = parseStreamKey(waiter.stream)?.namespace ?? '';
+      const standing = this.#namespaces.get(namespace)?.standing(waiter.stream);
+      if (standing?.kind !== 'sealed' || waiter.seq <= standing.seal) return true;
+      waiter.resolve();
+      return false;
+    });
+  }
+
+  #failWaiters(): void {
+    for (const waiter of this.#waiters) waiter.resolve();
+    this.#waiters = [];
+  }
+
+  #progressOf(stream: StreamKey): StreamProgress {
+    let progress = this.#progress.get(stream);
+    if (progress === undefined) {
+      progress = { lag: new LogHistogram(), pending: [], watermarkMs: null, announcedHead: 0 };
+      this.#progress.set(stream, progress);
+    }
+    return progress;
+  }
+
+  #originBytes(origin: string): Buffer {
+    let bytes = this.#origins.get(origin);
+    if (bytes === undefined) {
+      bytes = Buffer.from(origin, 'utf8');
+      this.#origins.set(origin, bytes);
+    }
+    return bytes;
+  }
+}

@@ -1,0 +1,53 @@
+import type { StreamId, StreamKey } from '#core/model/stream';
+
+/** Small records of the projection, and their keys. Everything here can be computed again from the logs. */
+export const SERVING_STATE_KEY = 'serving-state';
+
+/** How long an idempotency key is remembered, ms (P10). */
+export const IDEMPOTENCY_KEPT_MS = 24 * 3600 * 1000;
+
+const IDEMPOTENCY_PREFIX = 'idempotency/';
+
+/** Keys are remembered per partition: each partition's part of a write is deduplicated where its changes are. */
+export function idempotencyKey(partition: Pick<StreamId, 'namespace' | 'partition'>, key: string): string {
+  return `${IDEMPOTENCY_PREFIX}${partition.namespace}/${partition.partition}/${key}`;
+}
+
+export interface IdempotencyRecord {
+  readonly stream: StreamKey;
+  readonly to: number;
+  readonly atMs: number;
+}
+
+export function encodeJsonRecord(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value), 'utf8');
+}
+
+export function decodeJsonRecord<T>(bytes: Buffer): T {
+  return JSON.parse(bytes.toString('utf8')) as T;
+}
+
+/** Up to which seq the hub has taken over a tail, by the tail's stream. */
+export function replayedKey(stream: StreamKey): string {
+  return `replayed/${stream}`;
+}
+
+/** Frames of a view version that this release cannot decode: positions to come back to after an upgrade (P2.4). */
+export function undecodableKey(version: string, stream: StreamKey, from: number): string {
+  return `undecodable/${version}/${stream}/${String(from).padStart(16, '0')}`;
+}
+
+/** What serving processes need to know beside the rows; written a few times a second. */
+export interface ServingState {
+  readonly state: 'serving' | 'rebuilding';
+  readonly region: string;
+  readonly namespaces: Readonly<Record<string, NamespaceServingState>>;
+}
+
+export interface NamespaceServingState {
+  readonly hub: string | null;
+  readonly epoch: number;
+  /** Wall clock up to which this region has everything of the namespace, ms; null until known. Freshness is now minus this. */
+  readonly freshnessAnchorMs: number | null;
+  readonly positions: Readonly<Record<StreamKey, number>>;
+}

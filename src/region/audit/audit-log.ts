@@ -1,0 +1,107 @@
+import { canonicalJson } from '#core/canonical-json';
+import { sha256Hex } from '#core/hash';
+import type { Clock } from '#ports/clock';
+import type { Journal } from '#ports/journal';
+import type { AuditEntry, AuditVerdict } from '#region/engine-api';
+
+const PREFIX = 'audit/';
+const GENESIS = '0'.repeat(64);
+
+/** Position of the log's end as another node recorded it: what makes a shortened log detectable. */
+export interface AuditAnchor {
+  readonly index: number;
+  readonly hash: string;
+}
+
+function keyOf(index: number): string {
+  return PREFIX + String(index).padStart(12, '0');
+}
+
+function hashOf(entry: Omit<AuditEntry, 'hash'>): string {
+  const { index, atMs, actor, action, details, previous } = entry;
+  return sha256Hex(canonicalJson({ index, atMs, actor, action, details, previous }));
+}
+
+/**
+ * The audit log of a region: every administrative act, failover, cut link and replay, each entry holding the hash of the
+ * one before (S7). An altered, removed or reordered entry breaks the chain; a shortened log is found by the anchor that the
+ * region leaves in the control store.
+ */
+export class AuditLog {
+  readonly #journal: Journal;
+  readonly #clock: Clock;
+  #next: number;
+  #head: string;
+
+  constructor(options: { journal: Journal; clock: Clock }) {
+    this.#journal = options.journal;
+    this.#clock = options.clock;
+    const last = options.journal.list(PREFIX, { reverse: true, limit: 1 })[0];
+    const entry = last === undefined ? undefined : decodeEntry(last[1]);
+    this.#next = (entry?.index ?? -1) + 1;
+    this.#head = entry?.hash ?? GENESIS;
+  }
+
+  /** End of the log: number of entries and hash of the last. */
+  get anchor(): AuditAnchor {
+    return { index: this.#next, hash: this.#head };
+  }
+
+  /** Durable once resolved. The order of calls is the order of entries. */
+  async append(actor: string, action: string, details: AuditEntry['details']): Promise<void> {
+    const unsigned = { index: this.#next, atMs: Math.round(this.#clock.wallMs()), actor, action, details, previous: this.#head };
+    const entry: AuditEntry = { ...unsigned, hash: hashOf(unsigned) };
+    this.#next += 1;
+    this.#head = entry.hash;
+    await this.#journal.write([{ kind: 'put', key: keyOf(entry.index), value: Buffer.from(JSON.stringify(entry), 'utf8') }]);
+  }
+
+  entries(options: { readonly after: number; readonly limit: number }): AuditEntry[] {
+    const after = options.after < 0 ? {} : { after: keyOf(options.after) };
+    const entries: AuditEntry[] = [];
+    for (const [, value] of this.#journal.list(PREFIX, { ...after, limit: Math.min(options.limit, 10_000) })) {
+      const entry = decodeEntry(value);
+      if (entry !== undefined) entries.push(entry);
+    }
+    return entries;
+  }
+}
+
+function decodeEntry(bytes: Uint8Array): AuditEntry | undefined {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString('utf8')) as AuditEntry;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Walks a whole audit log and checks every link of the chain, and the anchor when there is one. Needs no running region. */
+export function verifyAudit(journal: Journal, anchor: AuditAnchor | undefined): AuditVerdict {
+  let previous = GENESIS;
+  let index = 0;
+  let hashAtAnchor: string | undefined = anchor?.index === 0 ? GENESIS : undefined;
+  let after: string | undefined;
+  for (;;) {
+    const page = journal.list(PREFIX, { limit: 1000, ...(after === undefined ? {} : { after }) });
+    for (const [key, value] of page) {
+      const entry = decodeEntry(value);
+      const bad = (reason: string): AuditVerdict => ({ ok: false, entries: index, firstBadIndex: index, reason });
+      if (entry === undefined) return bad('the entry is not readable');
+      if (key !== keyOf(index) || entry.index !== index) return bad(`entry ${index} is missing or out of order`);
+      if (entry.previous !== previous) return bad('the entry does not follow from the one before');
+      if (hashOf(entry) !== entry.hash) return bad('the entry was altered');
+      previous = entry.hash;
+      index += 1;
+      if (index === anchor?.index) hashAtAnchor = previous;
+      after = key;
+    }
+    if (page.length < 1000) break;
+  }
+  if (anchor !== undefined && index < anchor.index) {
+    return { ok: false, entries: index, firstBadIndex: index, reason: `the log has ${index} entries, the control store saw ${anchor.index}` };
+  }
+  if (anchor !== undefined && hashAtAnchor !== anchor.hash) {
+    return { ok: false, entries: index, firstBadIndex: anchor.index, reason: 'the log is not the one the control store saw' };
+  }
+  return { ok: true, entries: index, head: previous, anchoredAt: anchor?.index ?? null };
+}

@@ -1,0 +1,457 @@
+import {
+  decodeLeaseRecord,
+  encodeLeaseRecord,
+  firstRecord,
+  type Lease,
+  leaseKey,
+  type LeaseRecord,
+  promisesForCleanPromotion,
+  promotedRecord,
+} from '#core/failover/lease';
+import { AntipodeError, toAntipodeError } from '#core/errors';
+import { streamKey, type StreamKey } from '#core/model/stream';
+import type { Clock } from '#ports/clock';
+import type { CompareAndSetOutcome, ControlStore } from '#ports/control-store';
+import type { Random } from '#ports/random';
+import type { Applier } from '#region/apply/applier';
+import type { AuditLog } from '#region/audit/audit-log';
+import { logIsWhole, partitionOf } from '#region/failover/incarnation';
+import { candidateDelayMs, type CollectedPromise, preparePromotion } from '#region/failover/promotion';
+import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
+import type { HlcService } from '#region/ingest/hlc-service';
+import type { EventList } from '#region/observe/events';
+import type { NamespaceLog } from '#region/replicate/namespace-log';
+import type { Peers } from '#region/replicate/peers';
+import type { NamespaceStatus } from '#region/status';
+
+export interface AuthorityConfig {
+  readonly namespace: string;
+  readonly partitions: number;
+  /** Region that creates the lease when there is none. */
+  readonly initialHub: string;
+  readonly leaseMs: number;
+  readonly marginMs: number;
+  readonly automatic: boolean;
+  /** Regions that may become hub. */
+  readonly promotable: readonly string[];
+}
+
+/** Sealed stamps further ahead of this region's clock than this are waited for before the first append, ms (P6.6, P8). */
+const CLOCK_AHEAD_MS_MAX = 500;
+const DRAIN_TIMEOUT_MS = 5000;
+const CATCH_UP_MS_MAX = 60_000;
+
+type Role =
+  | { readonly kind: 'follower' }
+  | { readonly kind: 'promoting' }
+  /** `accepting` only after a renewal of its own succeeded and everything valid was applied. */
+  | { readonly kind: 'holder'; readonly epoch: number; readonly streams: readonly StreamKey[]; leaseUntilMs: number; accepting: boolean };
+
+/**
+ * Who is hub of one namespace, as this region sees it and takes part in it (P6). Watches and changes the lease record in
+ * the control store, promotes this region when the lease has lapsed, and answers ingest whether it may append. Time is
+ * only ever the monotonic clock: a holder counts from before it sent a renewal, everybody else from after an answer came.
+ */
+export class Authority implements HolderGate {
+  readonly #region: string;
+  readonly #config: AuthorityConfig;
+  readonly #control: ControlStore;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #log: NamespaceLog;
+  readonly #applier: Applier;
+  readonly #hlc: HlcService;
+  readonly #peers: Peers;
+  readonly #events: EventList;
+  readonly #audit: AuditLog;
+  readonly #appendMarker: (grant: AppendGrant, record: Uint8Array) => Promise<void>;
+  readonly #onLease: () => void;
+  readonly #stopping = new AbortController();
+  #role: Role = { kind: 'follower' };
+  /** Monotonic time at which the current revision was first seen, and at which it was last confirmed. */
+  #revisionSeenMs = 0;
+  #beatMs: number;
+  #lastAnswerMs: number | null = null;
+  #nextTickEarly: (() => void) | undefined;
+  #promotion: Promise<{ epoch: number; lossy: boolean; durationMs: number }> | undefined;
+  #running: Promise<void> = Promise.resolve();
+  #stopBeat: () => void = () => undefined;
+
+  constructor(options: {
+    region: string;
+    config: AuthorityConfig;
+    control: ControlStore;
+    clock: Clock;
+    random: Random;
+    log: NamespaceLog;
+    applier: Applier;
+    hlc: HlcService;
+    peers: Peers;
+    events: EventList;
+    audit: AuditLog;
+    /** Writes the epoch marker; resolves when durable. */
+    appendMarker: (grant: AppendGrant, record: Uint8Array) => Promise<void>;
+    /** Called after a later record was adopted. */
+    onLease: () => void;
+  }) {
+    this.#region = options.region;
+    this.#config = options.config;
+    this.#control = options.control;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#log = options.log;
+    this.#applier = options.applier;
+    this.#hlc = options.hlc;
+    this.#peers = options.peers;
+    this.#events = options.events;
+    this.#audit = options.audit;
+    this.#appendMarker = options.appendMarker;
+    this.#onLease = options.onLease;
+    this.#beatMs = options.clock.monotonicMs();
+  }
+
+  start(): void {
+    this.#stopBeat = this.#clock.every(Math.max(20, this.#config.leaseMs / 20), () => this.#beat());
+    this.#running = this.#run();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort(new AntipodeError('NO_HUB', 'the region stops'));
+    this.#stopBeat();
+    this.look();
+    await this.#running;
+    this.#role = { kind: 'follower' };
+  }
+
+  /** Looks at the control store soon instead of at the next interval. */
+  look(): void {
+    this.#nextTickEarly?.();
+  }
+
+  hub(): string | undefined {
+    return this.#log.lease?.record.holder;
+  }
+
+  appendable(): AppendGrant | undefined {
+    const role = this.#role;
+    if (role.kind !== 'holder' || !role.accepting || !this.#leaseHolds(role.leaseUntilMs) || !this.#log.openFor(role.epoch)) return undefined;
+    return { epoch: role.epoch, streams: role.streams };
+  }
+
+  acknowledgeable(epoch: number): boolean {
+    return this.appendable()?.epoch === epoch;
+  }
+
+  /** Whether this region extends the stream in this life, accepting or not. */
+  extends(stream: StreamKey): boolean {
+    return this.#role.kind === 'holder' && this.#role.streams.includes(stream);
+  }
+
+  status(): Omit<NamespaceStatus, 'freshnessMs'> {
+    const lease = this.#log.lease;
+    const role = this.#role;
+    return {
+      namespace: this.#config.namespace,
+      hub: lease?.record.holder ?? null,
+      epoch: lease?.record.epoch ?? 0,
+      revision: lease?.revision ?? 0,
+      role: role.kind,
+      accepting: this.appendable() !== undefined,
+      leaseRemainingMs: role.kind === 'holder' ? Math.max(0, Math.round(role.leaseUntilMs - this.#clock.monotonicMs())) : null,
+      promisedEpoch: this.#log.promised?.epoch ?? null,
+    };
+  }
+
+  /** Milliseconds since the control store last answered; null when it never did. */
+  controlAnswerAgeMs(): number | null {
+    return this.#lastAnswerMs === null ? null : this.#clock.monotonicMs() - this.#lastAnswerMs;
+  }
+
+  /**
+   * Moves the hub to this region on a person's word. The holder, when it answers, stops appending and hands over everything;
+   * when it does not answer, its lease must lapse first.
+   */
+  async takeOver(actor: string): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
+    if (this.#role.kind === 'holder') throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is the hub of ${this.#config.namespace} already`);
+    this.#assertEligible();
+    const lease = await this.#readLease();
+    if (lease === undefined) throw new AntipodeError('FAILOVER_REFUSED', `${this.#config.namespace} has no lease yet`);
+    await this.#audit.append(actor, 'failover-requested', { namespace: this.#config.namespace, to: this.#region, epoch: lease.record.epoch });
+    return this.#promote('planned', lease);
+  }
+
+  /** Answers a candidate that drains this holder: stops appending and says how far its streams go. */
+  async drain(epoch: number, revision: number, candidate: string): Promise<Record<StreamKey, number>> {
+    const heads = await this.#log.promise(epoch, revision);
+    if (this.#role.kind === 'holder' && this.#role.epoch === epoch) {
+      this.#events.add('lease-handed-over', 'info', `this region stopped accepting writes of ${this.#config.namespace}: ${candidate} takes over`);
+      this.#role = { kind: 'follower' };
+    }
+    return heads;
+  }
+
+  #leaseHolds(leaseUntilMs: number): boolean {
+    const now = this.#clock.monotonicMs();
+    return now < leaseUntilMs - this.#config.marginMs && now - this.#beatMs < this.#config.leaseMs / 2;
+  }
+
+  /** P6.2: a holder whose event loop stalled for half its lease stops accepting until a renewal succeeds. */
+  #beat(): void {
+    const now = this.#clock.monotonicMs();
+    const stalledMs = now - this.#beatMs;
+    this.#beatMs = now;
+    if (stalledMs < this.#config.leaseMs / 2 || this.#role.kind !== 'holder' || !this.#role.accepting) return;
+    this.#role.accepting = false;
+    this.#events.add('holder-stalled', 'warning', `the process stood still for ${Math.round(stalledMs)} ms: no writes until the lease is renewed`);
+    this.look();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await this.#tick();
+      } catch (caught) {
+        const error = toAntipodeError(caught);
+        if (error.code === 'INTERNAL') this.#events.add('authority-failed', 'error', error.message, { stack: error.cause instanceof Error ? error.cause.stack : error.stack });
+      }
+      await this.#pause();
+    }
+  }
+
+  async #pause(): Promise<void> {
+    const early = new AbortController();
+    this.#nextTickEarly = () => early.abort();
+    const intervalMs = this.#config.leaseMs / (this.#role.kind === 'holder' ? 4 : 6);
+    if (!this.#stopping.signal.aborted) await this.#clock.sleep(intervalMs * (0.9 + this.#random.next() / 5), early.signal).catch(() => undefined);
+    this.#nextTickEarly = undefined;
+  }
+
+  async #tick(): Promise<void> {
+    if (this.#promotion !== undefined) return;
+    if (this.#role.kind === 'holder') return this.#renew(this.#role);
+    const lease = await this.#readLease();
+    if (lease === undefined) return this.#createLease();
+    if (lease.record.holder === this.#region) return this.#resume(lease);
+    if (this.#takeoverDue()) await this.#promoteAutomatically(lease);
+  }
+
+  async #readLease(): Promise<Lease | undefined> {
+    const { revision, value } = await this.#control.get(leaseKey(this.#config.namespace));
+    this.#lastAnswerMs = this.#clock.monotonicMs();
+    if (revision === 0) return undefined;
+    const lease = { revision, record: decodeLeaseRecord(value) };
+    this.#adopt(lease);
+    return this.#log.lease;
+  }
+
+  #adopt(lease: Lease): void {
+    const before = this.#log.lease;
+    if (!this.#log.adopt(lease)) return;
+    this.#revisionSeenMs = this.#clock.monotonicMs();
+    const role = this.#role;
+    if (role.kind === 'holder' && (lease.record.epoch !== role.epoch || lease.record.holder !== this.#region)) {
+      this.#role = { kind: 'follower' };
+      this.#events.add('lease-lost', 'warning', `${lease.record.holder} is the hub of ${this.#config.namespace} since epoch ${lease.record.epoch}`);
+      void this.#audit.append(this.#region, 'lease-lost', { namespace: this.#config.namespace, epoch: lease.record.epoch, holder: lease.record.holder });
+    }
+    if (before !== undefined && before.record.epoch !== lease.record.epoch && lease.record.holder !== this.#region) {
+      this.#events.add('hub-changed', 'info', `${lease.record.holder} is the hub of ${this.#config.namespace}, epoch ${lease.record.epoch}`);
+    }
+    if (before?.record.epoch !== lease.record.epoch || before.record.streams.length !== lease.record.streams.length) this.#onLease();
+  }
+
+  /** The revision has stood still for lease plus margin between two answers of the control store, both seen here (P6.2). */
+  #takeoverDue(): boolean {
+    const eligible = this.#config.automatic && this.#config.promotable.includes(this.#region) && !this.#applier.rebuilding;
+    return eligible && this.#clock.monotonicMs() - this.#revisionSeenMs > this.#config.leaseMs + this.#config.marginMs;
+  }
+
+  #mintStreams(): StreamKey[] {
+    const incarnation = this.#random.hex(8);
+    return Array.from({ length: this.#config.partitions }, (_, partition) =>
+      streamKey({ namespace: this.#config.namespace, partition, origin: this.#region, incarnation }),
+    );
+  }
+
+  async #createLease(): Promise<void> {
+    if (this.#config.initialHub !== this.#region) return;
+    const streams = this.#mintStreams();
+    const record = firstRecord({ namespace: this.#config.namespace, holder: this.#region, streams });
+    const sentMs = this.#clock.monotonicMs();
+    const outcome = await this.#compareAndSet(0, record);
+    if (outcome.kind === 'ok') await this.#becomeHolder({ record, revision: outcome.revision }, streams, sentMs);
+  }
+
+  /** The record names this region already: it was restarted within its epoch, or its own change had an unknown outcome. */
+  async #resume(lease: Lease): Promise<void> {
+    const last = lease.record.streams.slice(-this.#config.partitions);
+    const whole = await logIsWhole({ lease, streams: last, log: this.#log, peers: this.#peers, clock: this.#clock, events: this.#events });
+    const streams = whole ? last : this.#mintStreams();
+    const record = whole ? lease.record : { ...lease.record, streams: [...lease.record.streams, ...streams] };
+    const sentMs = this.#clock.monotonicMs();
+    const outcome = await this.#compareAndSet(lease.revision, record);
+    if (outcome.kind === 'ok') await this.#becomeHolder({ record, revision: outcome.revision }, streams, sentMs);
+  }
+
+  /** Enters the record as holder; accepts once everything valid is applied here and one more renewal succeeded. */
+  async #becomeHolder(lease: Lease, streams: readonly StreamKey[], sentMs: number): Promise<void> {
+    const { record } = lease;
+    const role: Role = { kind: 'holder', epoch: record.epoch, streams: [...streams].sort((a, b) => partitionOf(a) - partitionOf(b)), leaseUntilMs: sentMs + this.#config.leaseMs, accepting: false };
+    this.#role = role;
+    this.#adopt(lease);
+    this.#onLease();
+    this.#events.add('lease-acquired', 'info', `this region holds the lease of ${this.#config.namespace}, epoch ${record.epoch}`);
+    await this.#audit.append(this.#region, 'lease-acquired', { namespace: this.#config.namespace, epoch: record.epoch, revision: lease.revision });
+    await this.#renew(role);
+  }
+
+  async #renew(role: Extract<Role, { kind: 'holder' }>): Promise<void> {
+    const lease = this.#log.lease;
+    if (lease === undefined || !this.#log.openFor(role.epoch)) {
+      // It promised its epoch away: it neither appends nor renews, so that the promises stand.
+      this.#role = { kind: 'follower' };
+      return;
+    }
+    const reported = Object.fromEntries(role.streams.map((stream) => [stream, this.#log.head(stream).seq]));
+    const record: LeaseRecord = { ...lease.record, reported: { ...lease.record.reported, ...reported } };
+    const sentMs = this.#clock.monotonicMs();
+    const outcome = await this.#compareAndSet(lease.revision, record);
+    if (outcome.kind !== 'ok' || this.#role !== role) return;
+    role.leaseUntilMs = sentMs + this.#config.leaseMs;
+    this.#adopt({ record, revision: outcome.revision });
+    if (!role.accepting) await this.#beginAccepting(role, record);
+  }
+
+  /** Compare-and-set with its outcome settled: a refusal adopts what stands, an unknown outcome is settled by reading (P6.1). */
+  async #compareAndSet(expected: number, record: LeaseRecord): Promise<CompareAndSetOutcome> {
+    const value = encodeLeaseRecord(record);
+    const outcome = await this.#control.compareAndSet(leaseKey(this.#config.namespace), expected, value);
+    if (outcome.kind === 'unknown') {
+      const current = await this.#control.get(leaseKey(this.#config.namespace));
+      this.#lastAnswerMs = this.#clock.monotonicMs();
+      if (current.revision === expected + 1 && Buffer.compare(current.value, value) === 0) return { kind: 'ok', revision: current.revision };
+      if (current.revision > 0) this.#adopt({ revision: current.revision, record: decodeLeaseRecord(current.value) });
+      return current.revision === expected ? outcome : { kind: 'refused', current };
+    }
+    this.#lastAnswerMs = this.#clock.monotonicMs();
+    if (outcome.kind === 'refused' && outcome.current.revision > 0) {
+      this.#adopt({ revision: outcome.current.revision, record: decodeLeaseRecord(outcome.current.value) });
+    }
+    return outcome;
+  }
+
+  async #beginAccepting(role: Extract<Role, { kind: 'holder' }>, record: LeaseRecord): Promise<void> {
+    if (!this.#everythingApplied()) return void this.#applier.kick();
+    if (this.#hlc.last.wallMs > this.#clock.wallMs() + CLOCK_AHEAD_MS_MAX) return;
+    await this.#appendMarker({ epoch: role.epoch, streams: role.streams }, encodeLeaseRecord(record));
+    if (this.#role !== role) return;
+    role.accepting = true;
+    this.#events.add('hub-accepting', 'info', `this region accepts writes for ${this.#config.namespace}, epoch ${role.epoch}`);
+  }
+
+  /** Every stream is applied up to its seal, or to what is held of it here: reads here then show all that is valid. */
+  #everythingApplied(): boolean {
+    if (this.#applier.rebuilding) return false;
+    return this.#log.streams().every((stream) => {
+      const standing = this.#log.standing(stream);
+      if (standing.kind === 'unknown' || this.#applier.haltedReason(stream) !== undefined) return true;
+      const upTo = standing.kind === 'sealed' ? Math.min(standing.seal, this.#log.head(stream).seq) : this.#log.head(stream).seq;
+      return this.#applier.checkpoint(stream) >= upTo;
+    });
+  }
+
+  async #promoteAutomatically(lease: Lease): Promise<void> {
+    this.#events.add('hub-suspected', 'warning', `the lease of ${lease.record.holder} for ${this.#config.namespace} has lapsed`);
+    const others = this.#othersThan(lease.record.holder);
+    const delayMs = await candidateDelayMs({ region: this.#region, others, lease, log: this.#log, peers: this.#peers, clock: this.#clock, stepMs: this.#config.leaseMs / 4 });
+    if (delayMs > 0) {
+      await this.#clock.sleep(delayMs * (0.9 + this.#random.next() / 5), this.#stopping.signal);
+      const now = await this.#readLease();
+      if (now === undefined || now.revision !== lease.revision) return;
+    }
+    await this.#promote('automatic', lease);
+  }
+
+  #othersThan(holder: string): string[] {
+    return this.#config.promotable.filter((name) => name !== holder && name !== this.#region);
+  }
+
+  #assertEligible(): void {
+    if (!this.#config.promotable.includes(this.#region)) throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is not promotable`);
+    if (this.#applier.rebuilding) throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is rebuilding its online store`);
+  }
+
+  async #promote(kind: 'planned' | 'automatic', lease: Lease): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
+    if (this.#promotion !== undefined) throw new AntipodeError('FAILOVER_REFUSED', 'a promotion of this region is under way');
+    const startedMs = this.#clock.monotonicMs();
+    const running = this.#promoteOnce(kind, lease, startedMs);
+    this.#promotion = running;
+    this.#role = { kind: 'promoting' };
+    try {
+      return await running;
+    } catch (caught) {
+      const error = toAntipodeError(caught);
+      this.#events.add('promotion-failed', 'warning', `promotion to hub of ${this.#config.namespace}: ${error.message}`);
+      await this.#audit.append(this.#region, 'promotion-failed', { namespace: this.#config.namespace, epoch: lease.record.epoch, reason: error.message });
+      throw error;
+    } finally {
+      this.#promotion = undefined;
+      if (this.#role.kind === 'promoting') this.#role = { kind: 'follower' };
+    }
+  }
+
+  async #promoteOnce(kind: 'planned' | 'automatic', lease: Lease, startedMs: number): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
+    const { namespace } = this.#config;
+    this.#events.add('promotion-started', 'warning', `this region takes over ${namespace} from ${lease.record.holder} (${kind})`);
+    const drained = kind === 'planned' ? await this.#drainHolder(lease) : undefined;
+    const others = this.#othersThan(lease.record.holder);
+    const prepared = await preparePromotion({ region: this.#region, lease, others, drained, log: this.#log, peers: this.#peers });
+    const counted = prepared.promised.filter((name) => name !== lease.record.holder).length;
+    const clean = drained !== undefined || counted >= promisesForCleanPromotion({ syncReplicas: 0, promotableOthers: others.length + 1 });
+    const streams = this.#mintStreams();
+    const record = promotedRecord(lease.record, { holder: this.#region, streams, seal: prepared.seal, promised: prepared.promised, missing: prepared.missing, lossy: !clean });
+    const sentMs = this.#clock.monotonicMs();
+    const outcome = await this.#compareAndSet(lease.revision, record);
+    if (outcome.kind !== 'ok') throw new AntipodeError('FAILOVER_REFUSED', 'the lease changed during the promotion');
+    await this.#audit.append(this.#region, 'promotion-completed', { namespace, epoch: record.epoch, from: lease.record.holder, kind, promised: prepared.promised.join(' '), missing: prepared.missing.join(' '), lossy: !clean });
+    await this.#becomeHolder({ record, revision: outcome.revision }, streams, sentMs);
+    await this.#untilAccepting();
+    const durationMs = Math.round(this.#clock.monotonicMs() - startedMs);
+    this.#events.add('promotion-completed', 'info', `this region is hub of ${namespace}, epoch ${record.epoch}, ${durationMs} ms after it began${clean ? '' : '; the old hub may hold a tail'}`);
+    return { epoch: record.epoch, lossy: !clean, durationMs };
+  }
+
+  /** Renews and applies until this region accepts, or is holder no more. */
+  async #untilAccepting(): Promise<void> {
+    const deadlineMs = this.#clock.monotonicMs() + CATCH_UP_MS_MAX;
+    let renewedMs = this.#clock.monotonicMs();
+    while (this.#role.kind === 'holder' && !this.#role.accepting) {
+      if (this.#clock.monotonicMs() > deadlineMs) throw new AntipodeError('FAILOVER_REFUSED', 'this region holds the lease but has not caught up yet');
+      await this.#clock.sleep(20, this.#stopping.signal);
+      if (!this.#everythingApplied() && this.#clock.monotonicMs() - renewedMs < this.#config.leaseMs / 4) continue;
+      renewedMs = this.#clock.monotonicMs();
+      await this.#renew(this.#role);
+    }
+    if (this.#role.kind !== 'holder') throw new AntipodeError('FAILOVER_REFUSED', 'the lease was lost again');
+  }
+
+  /** Asks the holder to stop and hand over; when it does not answer, waits until its lease must have lapsed. */
+  async #drainHolder(lease: Lease): Promise<CollectedPromise | undefined> {
+    const { holder, epoch } = lease.record;
+    try {
+      const { answer } = await this.#peers.request(holder, 'drain', { namespace: this.#config.namespace, epoch, revision: lease.revision, candidate: this.#region }, { timeoutMs: DRAIN_TIMEOUT_MS });
+      return { region: holder, heads: answer.heads };
+    } catch (caught) {
+      const error = toAntipodeError(caught);
+      if (error.disposition === 'reset') throw new AntipodeError('FAILOVER_REFUSED', `${holder}: ${error.message}`, { cause: error });
+      const waitMs = this.#config.leaseMs + this.#config.marginMs;
+      this.#events.add('drain-unanswered', 'warning', `${holder} does not answer; waiting ${waitMs} ms for its lease to lapse`);
+      const before = lease.revision;
+      await this.#clock.sleep(waitMs * 1.1, this.#stopping.signal);
+      const now = await this.#readLease();
+      if (now === undefined || now.revision !== before) throw new AntipodeError('FAILOVER_REFUSED', `${holder} does not answer this region but renews its lease: restore the link, or stop ${holder}`);
+      return undefined;
+    }
+  }
+}

@@ -1,0 +1,122 @@
+import { decodeFrame, envelopeHash } from '#core/codec/frame';
+import { type Lease, sealOfPromises } from '#core/failover/lease';
+import { AntipodeError, toAntipodeError } from '#core/errors';
+import type { StreamKey } from '#core/model/stream';
+import type { Clock } from '#ports/clock';
+import type { NamespaceLog } from '#region/replicate/namespace-log';
+import type { Peers } from '#region/replicate/peers';
+import { unpackFrames } from '#region/replicate/wire';
+
+const PROMISE_TIMEOUT_MS = 2000;
+const FETCH_TIMEOUT_MS = 5000;
+
+export interface CollectedPromise {
+  readonly region: string;
+  readonly heads: Readonly<Record<StreamKey, number>>;
+}
+
+export interface PreparedPromotion {
+  readonly seal: Record<StreamKey, number>;
+  /** Regions whose promises count, this one included. */
+  readonly promised: readonly string[];
+  /** Regions that gave no promise, or whose frames could not be fetched. */
+  readonly missing: readonly string[];
+}
+
+/**
+ * P6.3 up to the compare-and-set: this region promises, asks the others to, takes for each stream the greatest position
+ * promised as the seal, and fetches everything up to it. A promise whose frames cannot be fetched does not count, and the
+ * seal is computed again without it.
+ */
+export async function preparePromotion(options: {
+  readonly region: string;
+  readonly lease: Lease;
+  /** The promotable regions other than the holder and this one. */
+  readonly others: readonly string[];
+  /** Also asked, but not counted: the holder, in a planned change of hub. */
+  readonly drained?: CollectedPromise | undefined;
+  readonly log: NamespaceLog;
+  readonly peers: Peers;
+}): Promise<PreparedPromotion> {
+  const { region, lease, log, peers } = options;
+  const { namespace, epoch, streams } = lease.record;
+  const own: CollectedPromise = { region, heads: await log.promise(epoch, lease.revision) };
+  const asked = await Promise.all(
+    options.others.map(async (other): Promise<CollectedPromise | undefined> => {
+      try {
+        const { answer } = await peers.request(other, 'promise', { namespace, epoch, revision: lease.revision, candidate: region }, { timeoutMs: PROMISE_TIMEOUT_MS });
+        return { region: other, heads: answer.heads };
+      } catch {
+        return undefined;
+      }
+    }),
+  );
+  let counted = [own, ...asked.filter((promise) => promise !== undefined), ...(options.drained === undefined ? [] : [options.drained])];
+  for (;;) {
+    const seal = sealOfPromises(streams, counted);
+    const failed = await fetchUpTo({ seal, sources: counted, region, log, peers });
+    if (failed === undefined) {
+      const promised = counted.map((promise) => promise.region);
+      return { seal, promised, missing: [lease.record.holder, ...options.others].filter((name) => !promised.includes(name)) };
+    }
+    counted = counted.filter((promise) => promise.region !== failed);
+  }
+}
+
+/** Fetches and makes durable what is missing here up to the seal. Answers the region whose frames could not be had. */
+async function fetchUpTo(options: {
+  readonly seal: Readonly<Record<StreamKey, number>>;
+  readonly sources: readonly CollectedPromise[];
+  readonly region: string;
+  readonly log: NamespaceLog;
+  readonly peers: Peers;
+}): Promise<string | undefined> {
+  const { seal, sources, region, log, peers } = options;
+  for (const [stream, upTo] of Object.entries(seal)) {
+    while (log.head(stream).seq < upTo) {
+      const source = sources.find((promise) => promise.region !== region && (promise.heads[stream] ?? 0) >= upTo);
+      if (source === undefined) throw new AntipodeError('FAILOVER_REFUSED', `nobody holds ${stream} up to ${upTo}`);
+      try {
+        await fetchPiece({ stream, upTo, source: source.region, log, peers });
+      } catch (caught) {
+        if (toAntipodeError(caught).code === 'INTERNAL') throw caught;
+        return source.region;
+      }
+    }
+  }
+  return undefined;
+}
+
+async function fetchPiece(options: { stream: StreamKey; upTo: number; source: string; log: NamespaceLog; peers: Peers }): Promise<void> {
+  const { stream, upTo, source, log, peers } = options;
+  const before = log.queuedHead(stream).seq;
+  const { blob } = await peers.request(source, 'fetch', { stream, after: before, upTo }, { timeoutMs: FETCH_TIMEOUT_MS });
+  for (const bytes of unpackFrames(blob)) {
+    const { frame } = decodeFrame(bytes);
+    if (frame.stream !== stream) throw new AntipodeError('FRAME_FOREIGN_ORIGIN', `${source} sent a frame of ${frame.stream} as one of ${stream}`);
+    const logged = { from: frame.from, to: frame.to, hash: Buffer.from(envelopeHash(bytes)), bytes: Buffer.from(bytes), previousHash: frame.previousHash, epoch: frame.epoch };
+    await log.mirror(stream, logged, { forPromotion: true });
+  }
+  if (log.head(stream).seq === before) throw new AntipodeError('PEER_UNAVAILABLE', `${source} sent nothing of ${stream} after ${before}`);
+}
+
+/**
+ * How long a candidate waits before it begins, so that the most advanced region goes first: nobody waits who holds as much
+ * as every region that answers; the others wait one step for each that holds more, or as much and comes first by name.
+ */
+export async function candidateDelayMs(options: { readonly region: string; readonly others: readonly string[]; readonly lease: Lease; readonly log: NamespaceLog; readonly peers: Peers; readonly clock: Clock; readonly stepMs: number }): Promise<number> {
+  const { streams } = options.lease.record;
+  const own = streams.reduce((sum, stream) => sum + options.log.head(stream).seq, 0);
+  const ahead = await Promise.all(
+    options.others.map(async (other) => {
+      try {
+        const { answer } = await options.peers.request(other, 'inspect', { streams: streams.map((stream) => ({ stream, at: 0 })) }, { timeoutMs: 1000 });
+        const theirs = streams.reduce((sum, stream) => sum + (answer.streams[stream]?.head ?? 0), 0);
+        return theirs > own || (theirs === own && other < options.region);
+      } catch {
+        return false;
+      }
+    }),
+  );
+  return ahead.filter(Boolean).length * options.stepMs;
+}

@@ -1,0 +1,111 @@
+import { type Change, changeBytes, encodeChanges } from '#core/codec/changes';
+import { type EncodedFrame, encodeFrame, FULL_CLASS, type IdempotencyEntry, type ReplaySource } from '#core/codec/frame';
+import type { StreamHead, StreamKey } from '#core/model/stream';
+import type { Hlc } from '#core/time/hlc';
+
+/** Changes and bytes after which a new frame is begun: large enough to compress and commit well, small enough to apply at once. */
+export const FRAME_CHANGES_TARGET = 1024;
+export const FRAME_BYTES_TARGET = 256 * 1024;
+
+/** What one request contributes to a frame. */
+export interface FramePart {
+  readonly changes: readonly Omit<Change, 'offset'>[];
+  readonly idempotencyKey: string;
+}
+
+/** An idempotency key of a replayed frame: which of the changes it covers, by index. */
+export interface ReplayEntry {
+  readonly key: string;
+  readonly first: number;
+  readonly count: number;
+  readonly complete: boolean;
+}
+
+/** Everything frames of one stream and view version share. */
+export interface FrameContext {
+  readonly stream: StreamKey;
+  readonly epoch: number;
+  readonly viewVersion: string;
+  readonly watermarkMs: number;
+  readonly applied: readonly { readonly stream: StreamKey; readonly seq: number }[];
+}
+
+/** Adds frames to the end of one stream; the caller appends them in the same step. */
+export class FrameBuilder {
+  readonly frames: EncodedFrame[] = [];
+  #head: StreamHead;
+
+  constructor(head: StreamHead) {
+    this.#head = head;
+  }
+
+  get head(): StreamHead {
+    return this.#head;
+  }
+
+  definition(context: FrameContext, hlc: Hlc, definition: Uint8Array): void {
+    this.#push('definition', context, hlc, 1, definition, [], null);
+  }
+
+  epochMarker(context: FrameContext, hlc: Hlc, record: Uint8Array): void {
+    this.#push('epoch', context, hlc, 1, record, [], null);
+  }
+
+  /** Several requests' changes in frames of bounded size. `reserve` hands out the readings of each frame. */
+  rows(context: FrameContext, parts: readonly FramePart[], reserve: (count: number) => Hlc): void {
+    let changes: Change[] = [];
+    let entries: IdempotencyEntry[] = [];
+    let bytes = 0;
+    const flush = (): void => {
+      if (changes.length === 0) return;
+      this.#push('rows', context, reserve(changes.length), changes.length, encodeChanges(changes), entries, null);
+      changes = [];
+      entries = [];
+      bytes = 0;
+    };
+    for (const { changes: added, idempotencyKey: key } of parts) {
+      let from = this.#head.seq + changes.length;
+      const position = (): number => this.#head.seq + changes.length;
+      for (const change of added) {
+        if (changes.length >= FRAME_CHANGES_TARGET || (bytes >= FRAME_BYTES_TARGET && changes.length > 0)) {
+          if (position() > from) entries.push({ key, from, to: position(), complete: false });
+          flush();
+          from = position();
+        }
+        changes.push({ ...change, offset: changes.length });
+        bytes += changeBytes(change);
+      }
+      entries.push({ key, from, to: position(), complete: true });
+    }
+    flush();
+  }
+
+  /** Changes of one frame of a tail, with the ids and stamps they had. */
+  replay(context: FrameContext, hlc: Hlc, changes: readonly Change[], entries: readonly ReplayEntry[], source: ReplaySource): void {
+    const idempotency = entries.map(({ key, first, count, complete }) => ({
+      key,
+      from: this.#head.seq + first,
+      to: this.#head.seq + first + count,
+      complete,
+    }));
+    this.#push('rows', context, hlc, changes.length, encodeChanges(changes), idempotency, source);
+  }
+
+  #push(kind: 'rows' | 'definition' | 'epoch', context: FrameContext, hlc: Hlc, count: number, payload: Uint8Array, idempotency: readonly IdempotencyEntry[], replay: ReplaySource | null): void {
+    const frame = encodeFrame({
+      ...context,
+      kind,
+      from: this.#head.seq,
+      to: this.#head.seq + count,
+      previousHash: this.#head.hash,
+      hlc,
+      egressClass: FULL_CLASS,
+      omitted: [],
+      idempotency,
+      replay,
+      payload,
+    });
+    this.frames.push(frame);
+    this.#head = { seq: frame.to, hash: frame.hash };
+  }
+}

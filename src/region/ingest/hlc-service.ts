@@ -1,0 +1,77 @@
+import { type Hlc, HybridClock } from '#core/time/hlc';
+import type { Clock } from '#ports/clock';
+import type { Journal } from '#ports/journal';
+
+const KEY = 'hlc/bound';
+/** How far ahead of use the bound is persisted, ms: one small write in this time at the most. */
+const RESERVE_MS = 4000;
+/** A reading seen elsewhere is taken over only up to this far ahead of the local wall clock, ms (P8). */
+export const HLC_AHEAD_MS_MAX = 500;
+
+/**
+ * The region's hybrid logical clock, persisted ahead of use: what it hands out is always below a bound in the journal, and
+ * a start begins at that bound, so that readings grow over crashes and over wall clocks that step back (I8).
+ */
+export class HlcService {
+  readonly #clock: Clock;
+  readonly #journal: Journal;
+  readonly #hlc: HybridClock;
+  #boundMs: number;
+  #extending: Promise<void> | undefined;
+
+  constructor(options: { clock: Clock; journal: Journal }) {
+    this.#clock = options.clock;
+    this.#journal = options.journal;
+    const stored = options.journal.get(KEY);
+    this.#boundMs = stored === undefined ? 0 : Number(Buffer.from(stored).readBigUInt64BE(0));
+    this.#hlc = new HybridClock({ wallMs: this.#boundMs, counter: 0 });
+  }
+
+  get last(): Hlc {
+    return this.#hlc.last;
+  }
+
+  /** Wall time of the next reading at the earliest: what has been handed out or observed, or now. */
+  #nextWallMs(): number {
+    return Math.max(this.#clock.wallMs(), this.#hlc.last.wallMs);
+  }
+
+  /** Resolves when readings may be handed out. Await it before `tryReserve`. */
+  async ready(): Promise<void> {
+    while (this.#nextWallMs() + RESERVE_MS / 4 > this.#boundMs) {
+      this.#extending ??= this.#extend();
+      await this.#extending;
+    }
+  }
+
+  /** `count` consecutive readings, or undefined when the persisted bound is too near: await `ready` and try again. */
+  tryReserve(count: number): Hlc | undefined {
+    if (this.#nextWallMs() + 2 > this.#boundMs) return undefined;
+    if (this.#nextWallMs() + RESERVE_MS / 2 > this.#boundMs) this.#extending ??= this.#extend();
+    return this.#hlc.reserve(count, this.#clock.wallMs());
+  }
+
+  /** Takes note of a reading in an applied change. False when it lies beyond the bound and was not taken over. */
+  observe(seen: Hlc): boolean {
+    if (seen.wallMs > this.#clock.wallMs() + HLC_AHEAD_MS_MAX) return false;
+    this.#hlc.observe(seen);
+    return true;
+  }
+
+  /** For a new holder: starts above the sealed stamps whatever the local wall clock says. */
+  startAbove(sealed: Hlc): void {
+    this.#hlc.observe(sealed);
+  }
+
+  async #extend(): Promise<void> {
+    try {
+      const boundMs = Math.ceil(this.#nextWallMs()) + RESERVE_MS;
+      const value = Buffer.allocUnsafe(8);
+      value.writeBigUInt64BE(BigInt(boundMs));
+      await this.#journal.write([{ kind: 'put', key: KEY, value }]);
+      this.#boundMs = Math.max(this.#boundMs, boundMs);
+    } finally {
+      this.#extending = undefined;
+    }
+  }
+}

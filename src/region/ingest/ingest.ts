@@ -1,0 +1,133 @@
+import { encodeChanges, decodeChanges } from '#core/codec/changes';
+import type { ViewCodec } from '#core/codec/view-codec';
+import { AntipodeError, toAntipodeError } from '#core/errors';
+import type { Clock } from '#ports/clock';
+import type { Random } from '#ports/random';
+import type { ViewRegistry } from '#region/apply/view-registry';
+import type { IngestCounters } from '#region/status';
+import type { IngestRequest, IngestResult } from '#region/engine-api';
+import type { HolderGate } from '#region/ingest/holder-gate';
+import type { NamespaceWriter } from '#region/ingest/namespace-writer';
+import type { Quarantine } from '#region/ingest/quarantine';
+import { validateRequest } from '#region/ingest/validate';
+import { RateCounter } from '#region/observe/counters';
+import type { Peers } from '#region/replicate/peers';
+
+/** How long a forwarded write may take before its outcome is unknown, ms. */
+const FORWARD_TIMEOUT_MS = 15_000;
+
+export interface IngestNamespace {
+  readonly writer: NamespaceWriter;
+  readonly gate: HolderGate;
+}
+
+/**
+ * The door for writes. Validates, holds single rows back, and hands over to the namespace's writer when this region is its
+ * hub; else forwards to the hub (P6.10). Refuses with NO_HUB only where there is none.
+ */
+export class Ingest {
+  readonly #region: string;
+  readonly #views: ViewRegistry;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #quarantine: Quarantine;
+  readonly #peers: Peers;
+  readonly #namespaces: ReadonlyMap<string, IngestNamespace>;
+  readonly #accepted: RateCounter;
+  #refusedChanges = 0;
+  #duplicateRequests = 0;
+  #forwardedRequests = 0;
+
+  constructor(options: {
+    region: string;
+    views: ViewRegistry;
+    clock: Clock;
+    random: Random;
+    quarantine: Quarantine;
+    peers: Peers;
+    namespaces: ReadonlyMap<string, IngestNamespace>;
+  }) {
+    this.#region = options.region;
+    this.#views = options.views;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#quarantine = options.quarantine;
+    this.#peers = options.peers;
+    this.#namespaces = options.namespaces;
+    this.#accepted = new RateCounter(options.clock.monotonicMs());
+  }
+
+  counters(): IngestCounters {
+    return {
+      acceptedChanges: this.#accepted.total,
+      refusedChanges: this.#refusedChanges,
+      quarantinedChanges: this.#quarantine.count,
+      duplicateRequests: this.#duplicateRequests,
+      forwardedRequests: this.#forwardedRequests,
+      changesPerSecond: this.#accepted.perSecond(this.#clock.monotonicMs()),
+    };
+  }
+
+  /** A client's write, or one that another region forwarded; a forwarded one is not forwarded again. */
+  async submit(request: IngestRequest, options: { readonly forwarded: boolean }): Promise<IngestResult> {
+    try {
+      const codec = this.#views.version(request.version);
+      if (codec === undefined || codec.view.name !== request.view) {
+        throw new AntipodeError('VIEW_NOT_FOUND', `feature view ${request.view} has no version ${request.version} here`);
+      }
+      const namespace = this.#namespaces.get(codec.view.namespace);
+      if (namespace === undefined) throw new AntipodeError('VIEW_NOT_FOUND', `namespace ${codec.view.namespace} of ${request.view} is not configured`);
+      const key = request.idempotencyKey ?? `minted-${this.#random.hex(16)}`;
+      const hub = namespace.gate.hub();
+      if (hub !== this.#region || namespace.gate.appendable() === undefined) {
+        if (options.forwarded) throw new AntipodeError('NOT_HOLDER', `${this.#region} does not hold the lease of ${codec.view.namespace}`);
+        return await this.#forward(request, codec, key, hub);
+      }
+      return await this.#accept(request, codec, key, namespace);
+    } catch (caught) {
+      this.#refusedChanges += request.changes.length;
+      throw caught;
+    }
+  }
+
+  async #accept(request: IngestRequest, codec: ViewCodec, key: string, namespace: IngestNamespace): Promise<IngestResult> {
+    const { changes, quarantined } = validateRequest({ ...request, idempotencyKey: key }, codec, this.#clock.wallMs());
+    if (quarantined.length > 0) await this.#quarantine.hold(request, key, codec, quarantined);
+    if (changes.length === 0) return { accepted: 0, quarantined, duplicate: false, hub: this.#region, positions: {} };
+    const receipt = await namespace.writer.write(codec, changes, key);
+    if (receipt.duplicate) this.#duplicateRequests += 1;
+    else this.#accepted.add(changes.length, this.#clock.monotonicMs());
+    return { accepted: changes.length, quarantined, duplicate: receipt.duplicate, hub: this.#region, positions: receipt.positions };
+  }
+
+  async #forward(request: IngestRequest, codec: ViewCodec, idempotencyKey: string, hub: string | undefined): Promise<IngestResult> {
+    if (hub === undefined || hub === this.#region || !this.#peers.connected(hub)) {
+      throw new AntipodeError('NO_HUB', hub === undefined || hub === this.#region ? `no region accepts writes for ${codec.view.namespace}` : `the hub ${hub} cannot be reached from ${this.#region}`);
+    }
+    this.#forwardedRequests += 1;
+    const count = Buffer.allocUnsafe(4);
+    count.writeUInt32BE(request.changes.length);
+    const blob = Buffer.concat([count, encodeChanges(request.changes.map((change, offset) => ({ ...change, offset })))]);
+    const body = { view: request.view, version: request.version, idempotencyKey };
+    try {
+      const { answer } = await this.#peers.request(hub, 'ingest', body, { timeoutMs: FORWARD_TIMEOUT_MS, blob });
+      return answer;
+    } catch (caught) {
+      const error = toAntipodeError(caught);
+      // NOT_HOLDER comes before anything was appended. A lost channel or deadline leaves the outcome open.
+      if (error.code === 'NOT_HOLDER') throw new AntipodeError('NO_HUB', `${hub} is not the hub any more`, { cause: error });
+      if (error.code === 'PEER_UNAVAILABLE' || error.code === 'PEER_TIMEOUT') {
+        throw new AntipodeError('OUTCOME_UNKNOWN', `the hub ${hub} did not answer`, { cause: error });
+      }
+      throw error;
+    }
+  }
+}
+
+/** Decodes the blob of a forwarded write. */
+export function decodeForwarded(blob: Buffer): IngestRequest['changes'] {
+  if (blob.length < 4) throw new AntipodeError('PROTOCOL_MISMATCH', 'a forwarded write has no count');
+  const count = blob.readUInt32BE(0);
+  if (count > blob.length) throw new AntipodeError('PROTOCOL_MISMATCH', 'a forwarded write has an impossible count');
+  return decodeChanges(blob.subarray(4), count);
+}

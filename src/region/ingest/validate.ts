@@ -1,0 +1,52 @@
+import type { ViewCodec } from '#core/codec/view-codec';
+import { AntipodeError } from '#core/errors';
+import type { IngestChange, IngestRequest, QuarantinedChange } from '#region/engine-api';
+
+/** Most changes in one request. */
+export const REQUEST_CHANGES_MAX = 20_000;
+
+const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
+
+/** A request after validation: what will be appended, and what was held back with its reason. */
+export interface ValidatedRequest {
+  readonly changes: readonly IngestChange[];
+  readonly quarantined: readonly QuarantinedChange[];
+}
+
+/**
+ * Checks a request against its view version, whoever sent it: a peer region is no more trusted than a client. Refuses the
+ * whole request (ROW_INVALID) when a row does not decode; holds single rows back when their event time lies too far ahead
+ * (P3.3).
+ */
+export function validateRequest(request: IngestRequest, codec: ViewCodec, nowMs: number): ValidatedRequest {
+  if (request.idempotencyKey !== undefined && !IDEMPOTENCY_KEY.test(request.idempotencyKey)) {
+    throw new AntipodeError('REQUEST_MALFORMED', 'an idempotency key has 1 to 128 printable ASCII characters without spaces');
+  }
+  if (request.changes.length > REQUEST_CHANGES_MAX) {
+    throw new AntipodeError('REQUEST_TOO_LARGE', `${request.changes.length} changes in one request, at most ${REQUEST_CHANGES_MAX}`);
+  }
+  const latestUs = (nowMs + codec.view.eventTimeAheadMsMax) * 1000;
+  const changes: IngestChange[] = [];
+  const quarantined: QuarantinedChange[] = [];
+  for (let index = 0; index < request.changes.length; index++) {
+    const change = request.changes[index] as IngestChange;
+    const where = `change ${index} of ${codec.view.name}`;
+    if (!Number.isSafeInteger(change.eventTimeUs)) throw new AntipodeError('ROW_INVALID', 'the event time is not a whole number of microseconds', { where });
+    try {
+      codec.decodeKey(change.key);
+      if (change.operation === 'upsert') codec.decodeRow(change.row, 0, change.row.length);
+      else if (change.row.length > 0) throw new AntipodeError('ROW_INVALID', 'a delete carries no row', { where });
+    } catch (cause) {
+      if (cause instanceof AntipodeError && cause.where !== undefined) throw cause;
+      throw new AntipodeError('ROW_INVALID', cause instanceof Error ? cause.message : String(cause), { where, cause });
+    }
+    if (change.eventTimeUs > latestUs) {
+      quarantined.push({
+        index,
+        code: 'ROW_EVENT_TIME_AHEAD',
+        message: `event time is ${Math.round((change.eventTimeUs / 1000 - nowMs) / 1000)} s ahead of now, at most ${codec.view.eventTimeAheadMsMax / 1000} s are allowed`,
+      });
+    } else changes.push(change);
+  }
+  return { changes, quarantined };
+}

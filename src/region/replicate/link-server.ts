@@ -1,0 +1,187 @@
+import { FULL_CLASS } from '#core/codec/frame';
+import { AntipodeError } from '#core/errors';
+import { parseStreamKey, type StreamKey } from '#core/model/stream';
+import type { Clock } from '#ports/clock';
+import type { Channel } from '#ports/link-transport';
+import type { DurablePositions } from '#region/replicate/durable-positions';
+import type { NamespaceLog } from '#region/replicate/namespace-log';
+import { type RequestHandlers, RpcEnd } from '#region/replicate/rpc';
+import { CREDIT_MESSAGE, HEADS_MESSAGE, type Message, packFrames, parseBody, PROTOCOL_VERSION } from '#region/replicate/wire';
+import type { z } from 'zod';
+
+/** How often a link's server says how far it is, ms: the resolution of freshness and of detecting new streams. */
+export const HEADS_INTERVAL_MS = 200;
+/** Frames read from the log at once by a subscription, bytes. */
+const PUMP_BYTES = 512 * 1024;
+/** Bytes of frames in one answer to `fetch`. */
+const FETCH_BYTES = 1024 * 1024;
+/** Streams one peer may follow at the same time. */
+const SUBSCRIPTIONS_MAX = 4096;
+
+interface Subscription {
+  readonly id: number;
+  readonly stream: StreamKey;
+  readonly log: NamespaceLog;
+  sent: number;
+  pumping: boolean;
+  again: boolean;
+}
+
+/**
+ * One peer's pull of this region's logs: answers its requests and sends it the frames it subscribed to, as they were
+ * logged, within the credit it gave. Only durable frames leave, and none beyond a known seal.
+ */
+export class LinkServer {
+  readonly peer: string;
+  readonly #region: string;
+  readonly #rpc: RpcEnd;
+  readonly #clock: Clock;
+  readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
+  readonly #positions: DurablePositions;
+  readonly #subscriptions = new Map<number, Subscription>();
+  readonly #stops: (() => void)[] = [];
+  #creditBytes = 0;
+
+  constructor(options: {
+    region: string;
+    channel: Channel;
+    clock: Clock;
+    namespaces: ReadonlyMap<string, NamespaceLog>;
+    positions: DurablePositions;
+    /** Requests that are not about streams: promises, forwarded writes, tails. */
+    handlers: RequestHandlers;
+  }) {
+    this.peer = options.channel.peer;
+    this.#region = options.region;
+    this.#clock = options.clock;
+    this.#namespaces = options.namespaces;
+    this.#positions = options.positions;
+    this.#rpc = new RpcEnd({
+      channel: options.channel,
+      clock: options.clock,
+      handlers: { ...options.handlers, ...this.#streamHandlers() },
+      onOneWay: (message) => this.#onOneWay(message),
+    });
+    for (const log of this.#namespaces.values()) this.#stops.push(log.onDurable((stream) => this.#onDurable(stream)));
+    this.#stops.push(this.#clock.every(HEADS_INTERVAL_MS, () => this.#sendHeads()));
+    options.channel.onClose(() => {
+      for (const stop of this.#stops) stop();
+      this.#subscriptions.clear();
+    });
+  }
+
+  close(reason: string): void {
+    this.#rpc.channel.close(reason);
+  }
+
+  #streamHandlers(): RequestHandlers {
+    return {
+      hello: async (body) => {
+        if (body.region !== this.peer) throw new AntipodeError('PROTOCOL_MISMATCH', `${this.peer} says it is ${body.region}`);
+        this.#creditBytes = body.creditBytes;
+        return { answer: { protocol: PROTOCOL_VERSION, region: this.#region } };
+      },
+      ping: async () => ({ answer: {} }),
+      inspect: async ({ streams }) => {
+        const answer: Record<StreamKey, { head: number; hashAt: string | null }> = {};
+        for (const { stream, at } of streams) {
+          const log = this.#logOf(stream);
+          const hash = log.hashAt(stream, at);
+          answer[stream] = { head: log.head(stream).seq, hashAt: hash === undefined ? null : Buffer.from(hash).toString('hex') };
+        }
+        return { answer: { streams: answer } };
+      },
+      subscribe: async ({ subscription: id, stream, after, hash, egressClass }) => {
+        const log = this.#logOf(stream);
+        if (egressClass !== FULL_CLASS) throw new AntipodeError('PROTOCOL_MISMATCH', `egress class ${egressClass} is not known`);
+        if (this.#subscriptions.size >= SUBSCRIPTIONS_MAX) throw new AntipodeError('OVERLOADED', `more than ${SUBSCRIPTIONS_MAX} subscriptions`);
+        const head = log.head(stream);
+        if (after > head.seq) throw new AntipodeError('STREAM_NOT_FOUND', `${stream} ends at ${head.seq} here, before ${after}`);
+        const held = log.hashAt(stream, after);
+        if (held === undefined || Buffer.from(held).toString('hex') !== hash) {
+          throw new AntipodeError('STREAM_DIVERGED', `${stream} at ${after} is another history here`, { where: stream });
+        }
+        const subscription: Subscription = { id, stream, log, sent: after, pumping: false, again: false };
+        this.#subscriptions.set(id, subscription);
+        this.#pump(subscription);
+        return { answer: {} };
+      },
+      unsubscribe: async ({ subscription }) => {
+        this.#subscriptions.delete(subscription);
+        return { answer: {} };
+      },
+      fetch: async ({ stream, after, upTo }) => {
+        const frames = this.#logOf(stream).read(stream, after, FETCH_BYTES).filter((frame) => frame.to <= upTo);
+        return { answer: { frames: frames.length }, blob: packFrames(frames) };
+      },
+    };
+  }
+
+  #logOf(stream: StreamKey): NamespaceLog {
+    const log = this.#namespaces.get(parseStreamKey(stream)?.namespace ?? '');
+    if (log === undefined) throw new AntipodeError('STREAM_NOT_FOUND', `${stream} is of no namespace of this region`);
+    return log;
+  }
+
+  #onOneWay(message: Message): void {
+    if (message.kind !== 'credit') throw new AntipodeError('PROTOCOL_MISMATCH', `${message.kind} is not for a link's server`);
+    const { durable, creditBytes } = parseBody(CREDIT_MESSAGE, message.body, 'credit');
+    for (const [stream, seq] of Object.entries(durable)) {
+      if (parseStreamKey(stream) !== undefined) this.#positions.acknowledge(stream, this.peer, seq);
+    }
+    this.#creditBytes += creditBytes;
+    for (const subscription of this.#subscriptions.values()) this.#pump(subscription);
+  }
+
+  #onDurable(stream: StreamKey): void {
+    for (const subscription of this.#subscriptions.values()) if (subscription.stream === stream) this.#pump(subscription);
+  }
+
+  #pump(subscription: Subscription): void {
+    if (subscription.pumping) {
+      subscription.again = true;
+      return;
+    }
+    subscription.pumping = true;
+    void this.#pumpAll(subscription)
+      .catch((error: unknown) => this.close(`cannot read ${subscription.stream}: ${String(error)}`))
+      .finally(() => {
+        subscription.pumping = false;
+        if (!subscription.again) return;
+        subscription.again = false;
+        this.#pump(subscription);
+      });
+  }
+
+  async #pumpAll(subscription: Subscription): Promise<void> {
+    const { stream, log } = subscription;
+    const channel = this.#rpc.channel;
+    while (!channel.closed && this.#creditBytes > 0 && this.#subscriptions.has(subscription.id)) {
+      const standing = log.standing(stream);
+      const limit = standing.kind === 'sealed' ? standing.seal : Number.MAX_SAFE_INTEGER;
+      const frames = log.read(stream, subscription.sent, Math.min(PUMP_BYTES, this.#creditBytes)).filter((frame) => frame.to <= limit);
+      if (frames.length === 0) return;
+      let writable = true;
+      for (const frame of frames) {
+        writable = this.#rpc.oneWay('frame', subscription.id, undefined, frame.bytes);
+        subscription.sent = frame.to;
+        this.#creditBytes -= frame.bytes.length;
+      }
+      if (!writable) await channel.drained();
+    }
+  }
+
+  #sendHeads(): void {
+    const streams: z.infer<typeof HEADS_MESSAGE>['streams'] = {};
+    const leases: Record<string, number> = {};
+    for (const [namespace, log] of this.#namespaces) {
+      const watermarkMs = log.watermarkMs();
+      if (log.lease !== undefined) leases[namespace] = log.lease.revision;
+      for (const stream of log.streams()) {
+        const own = parseStreamKey(stream)?.origin === this.#region && log.standing(stream).kind === 'open';
+        streams[stream] = { head: log.head(stream).seq, watermarkMs: own ? watermarkMs : null };
+      }
+    }
+    this.#rpc.oneWay('heads', 0, { streams, leases });
+  }
+}

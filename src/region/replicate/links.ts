@@ -1,0 +1,173 @@
+import { AntipodeError } from '#core/errors';
+import { parseStreamKey, type StreamKey } from '#core/model/stream';
+import type { Clock } from '#ports/clock';
+import type { Channel, LinkTransport } from '#ports/link-transport';
+import type { Random } from '#ports/random';
+import type { Applier } from '#region/apply/applier';
+import type { AuditLog } from '#region/audit/audit-log';
+import type { EventList } from '#region/observe/events';
+import type { DurablePositions } from '#region/replicate/durable-positions';
+import { LinkClient, type LinkObserver } from '#region/replicate/link-client';
+import { LinkServer } from '#region/replicate/link-server';
+import type { NamespaceLog } from '#region/replicate/namespace-log';
+import type { Peers } from '#region/replicate/peers';
+import type { RequestHandlers } from '#region/replicate/rpc';
+import type { RequestAnswer, RequestBody, RequestName } from '#region/replicate/wire';
+import type { LinkStatus } from '#region/status';
+
+/**
+ * All links of a region: pulls every peer, serves every peer, and decides which stream is followed at which peer. A stream
+ * is followed at its origin; only while its origin is not connected is it followed at a peer that holds more of it, so that
+ * survivors finish what a dead origin had sent to only one of them (P4.3).
+ */
+export class Links implements Peers, LinkObserver {
+  readonly names: readonly string[];
+  readonly #region: string;
+  readonly #transport: LinkTransport;
+  readonly #clock: Clock;
+  readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
+  readonly #applier: Applier;
+  readonly #events: EventList;
+  readonly #audit: AuditLog;
+  readonly #positions: DurablePositions;
+  readonly #clients = new Map<string, LinkClient>();
+  readonly #servers = new Map<string, LinkServer>();
+  #handlers: RequestHandlers = {};
+  #extends: (stream: StreamKey) => boolean = () => false;
+  #onNewerLease: (namespace: string) => void = () => undefined;
+
+  constructor(options: {
+    region: string;
+    peers: readonly string[];
+    transport: LinkTransport;
+    clock: Clock;
+    random: Random;
+    namespaces: ReadonlyMap<string, NamespaceLog>;
+    applier: Applier;
+    events: EventList;
+    audit: AuditLog;
+    positions: DurablePositions;
+  }) {
+    this.#region = options.region;
+    this.names = options.peers;
+    this.#transport = options.transport;
+    this.#clock = options.clock;
+    this.#namespaces = options.namespaces;
+    this.#applier = options.applier;
+    this.#events = options.events;
+    this.#audit = options.audit;
+    this.#positions = options.positions;
+    for (const peer of options.peers) {
+      this.#clients.set(peer, new LinkClient({ ...options, peer, observer: this }));
+    }
+  }
+
+  async start(options: {
+    readonly handlers: RequestHandlers;
+    readonly extendsItself: (stream: StreamKey) => boolean;
+    readonly onNewerLease: (namespace: string) => void;
+  }): Promise<void> {
+    this.#handlers = options.handlers;
+    this.#extends = options.extendsItself;
+    this.#onNewerLease = options.onNewerLease;
+    await this.#transport.listen((channel) => this.#accept(channel));
+    for (const client of this.#clients.values()) client.start();
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.#clients.values()].map((client) => client.stop()));
+    for (const server of this.#servers.values()) server.close('the region stops');
+    await this.#transport.close();
+  }
+
+  connected(peer: string): boolean {
+    return this.#clients.get(peer)?.connected ?? false;
+  }
+
+  async request<N extends RequestName>(peer: string, name: N, body: RequestBody<N>, options: { readonly timeoutMs: number; readonly blob?: Uint8Array }): Promise<{ answer: RequestAnswer<N>; blob: Buffer }> {
+    const client = this.#clients.get(peer);
+    if (client === undefined) throw new AntipodeError('PEER_UNAVAILABLE', `${peer} is no region of this topology`);
+    return client.request(name, body, options);
+  }
+
+  status(): LinkStatus[] {
+    return [...this.#clients.values()].map((client) => client.status());
+  }
+
+  extendsItself(stream: StreamKey): boolean {
+    return this.#extends(stream);
+  }
+
+  onHeads(peer: string, streams: ReadonlyMap<StreamKey, { readonly head: number; readonly watermarkMs: number | null }>, leases: Readonly<Record<string, number>>): void {
+    for (const [namespace, revision] of Object.entries(leases)) {
+      const log = this.#namespaces.get(namespace);
+      if (log !== undefined && revision > (log.lease?.revision ?? 0)) this.#onNewerLease(namespace);
+    }
+    for (const [stream, { head, watermarkMs }] of streams) {
+      if (parseStreamKey(stream)?.origin === peer) this.#applier.announce(stream, head, watermarkMs);
+    }
+    this.reconcile();
+  }
+
+  onConnected(peer: string): void {
+    this.#events.add('link-connected', 'info', `the link from ${peer} is up`, { peer });
+    this.reconcile();
+  }
+
+  onLost(peer: string, reason: string): void {
+    this.#events.add('link-lost', 'warning', `the link from ${peer} was lost: ${reason}`, { peer });
+    void this.#audit.append(this.#region, 'link-lost', { peer, reason });
+    this.reconcile();
+  }
+
+  onBadFrame(peer: string, stream: StreamKey | undefined, error: AntipodeError): void {
+    this.#events.add('frame-refused', 'error', `${error.code} from ${peer}: ${error.message}`, { peer, stream });
+    void this.#audit.append(this.#region, 'frame-refused', { peer, stream: stream ?? null, code: error.code, message: error.message });
+  }
+
+  /** Follows what should be followed. Cheap and idempotent: called with every heads message and every change of the lease. */
+  reconcile(): void {
+    for (const [peer, client] of this.#clients) {
+      if (!client.connected) continue;
+      for (const log of this.#namespaces.values()) {
+        for (const stream of client.streams(log.namespace)) {
+          if (this.#wanted(stream, log, peer, client)) client.follow(stream);
+        }
+      }
+    }
+  }
+
+  #wanted(stream: StreamKey, log: NamespaceLog, peer: string, client: LinkClient): boolean {
+    const origin = parseStreamKey(stream)?.origin;
+    const head = log.queuedHead(stream).seq;
+    const standing = log.standing(stream);
+    if (standing.kind === 'sealed' && head >= standing.seal) return false;
+    if (standing.kind === 'open' && !log.openFor(standing.epoch)) return false;
+    if (origin === undefined || this.#extends(stream)) return false;
+    if (origin === peer) return true;
+    if (client.headOf(stream) <= head) return false;
+    if (origin !== this.#region && this.connected(origin)) return false;
+    return ![...this.#clients.values()].some((other) => other.follows(stream));
+  }
+
+  #accept(channel: Channel): void {
+    if (!this.#clients.has(channel.peer)) {
+      void this.#audit.append(this.#region, 'peer-refused', { peer: channel.peer });
+      channel.close(`${channel.peer} is no region of this topology`);
+      return;
+    }
+    this.#servers.get(channel.peer)?.close('the peer opened a newer channel');
+    const server = new LinkServer({
+      region: this.#region,
+      channel,
+      clock: this.#clock,
+      namespaces: this.#namespaces,
+      positions: this.#positions,
+      handlers: this.#handlers,
+    });
+    this.#servers.set(channel.peer, server);
+    channel.onClose(() => {
+      if (this.#servers.get(channel.peer) === server) this.#servers.delete(channel.peer);
+    });
+  }
+}

@@ -1,0 +1,201 @@
+import { type Lease, type StreamStanding, standingOf } from '#core/failover/lease';
+import { AntipodeError, assert } from '#core/errors';
+import { parseStreamKey, type StreamHead, type StreamKey } from '#core/model/stream';
+import type { ChangeLog, LoggedFrame } from '#ports/change-log';
+import type { Clock } from '#ports/clock';
+import type { Host } from '#ports/host';
+import type { Journal } from '#ports/journal';
+
+/** A region's word to mirror no more of an epoch until its seal is known (P6.4). */
+export interface PromiseState {
+  readonly epoch: number;
+  readonly revision: number;
+}
+
+export type MirrorOutcome = 'appended' | 'duplicate' | 'refused';
+
+/**
+ * The part of the region's log that belongs to one namespace, and the one place where appends, mirror appends and promises
+ * meet (P4.1). All three decide in one synchronous step and hand their writes to the log in that order, so a promise's
+ * heads include every append begun before it and none begun after.
+ *
+ * Knows the lease only as the last record it was told; a record never goes back.
+ */
+export class NamespaceLog {
+  readonly namespace: string;
+  readonly #log: ChangeLog;
+  readonly #journal: Journal;
+  readonly #host: Host;
+  readonly #clock: Clock;
+  /** Wall time at which each write on its way began; a Map keeps the oldest first. */
+  readonly #begun = new Map<symbol, number>();
+  /** Ends of streams counting writes on their way to disk. */
+  readonly #queued = new Map<StreamKey, StreamHead>();
+  readonly #inFlight = new Set<Promise<void>>();
+  readonly #durableWatchers = new Set<(stream: StreamKey) => void>();
+  #lease: Lease | undefined;
+  #promise: PromiseState | undefined;
+
+  constructor(options: { namespace: string; log: ChangeLog; journal: Journal; host: Host; clock: Clock }) {
+    this.namespace = options.namespace;
+    this.#log = options.log;
+    this.#journal = options.journal;
+    this.#host = options.host;
+    this.#clock = options.clock;
+    const stored = options.journal.get(this.#promiseKey());
+    if (stored !== undefined) this.#promise = JSON.parse(Buffer.from(stored).toString('utf8')) as PromiseState;
+  }
+
+  get lease(): Lease | undefined {
+    return this.#lease;
+  }
+
+  get promised(): PromiseState | undefined {
+    return this.#promise;
+  }
+
+  /** Streams of this namespace held here, and those the lease names. */
+  streams(): StreamKey[] {
+    const held = this.#log.streams().filter((stream) => parseStreamKey(stream)?.namespace === this.namespace);
+    const known = this.#lease === undefined ? [] : [...this.#lease.record.streams, ...Object.values(this.#lease.record.seals).flatMap((seals) => Object.keys(seals))];
+    return [...new Set([...held, ...known])].sort();
+  }
+
+  standing(stream: StreamKey): StreamStanding {
+    return standingOf(this.#lease?.record, stream);
+  }
+
+  /** Durable end. */
+  head(stream: StreamKey): StreamHead {
+    return this.#log.head(stream);
+  }
+
+  /** End counting writes on their way. */
+  queuedHead(stream: StreamKey): StreamHead {
+    return this.#queued.get(stream) ?? this.#log.head(stream);
+  }
+
+  hashAt(stream: StreamKey, seq: number): Uint8Array | undefined {
+    return this.#log.hashAt(stream, seq);
+  }
+
+  read(stream: StreamKey, afterSeq: number, maxBytes: number): LoggedFrame[] {
+    return this.#log.read(stream, afterSeq, maxBytes);
+  }
+
+  /** Wall time up to which every stamp given here is durable, ms: what a watermark may say together with the durable heads. */
+  watermarkMs(): number {
+    for (const beganMs of this.#begun.values()) return beganMs - 1;
+    return Math.floor(this.#clock.wallMs());
+  }
+
+  /** Called after frames of a stream became durable here. */
+  onDurable(watcher: (stream: StreamKey) => void): () => void {
+    this.#durableWatchers.add(watcher);
+    return () => this.#durableWatchers.delete(watcher);
+  }
+
+  /** Takes a later record; false when it is not later. A promise lapses as P6.4 says: same epoch at a later revision, or the epoch closed. */
+  adopt(lease: Lease): boolean {
+    if (this.#lease !== undefined && lease.revision <= this.#lease.revision) return false;
+    this.#lease = lease;
+    const promise = this.#promise;
+    if (promise !== undefined && (lease.record.epoch > promise.epoch || lease.revision > promise.revision)) {
+      this.#promise = undefined;
+      this.#track(this.#journal.write([{ kind: 'delete', key: this.#promiseKey() }]));
+    }
+    return true;
+  }
+
+  /** Whether frames of an open stream may be mirrored or appended: no promise stands against its epoch. */
+  openFor(epoch: number): boolean {
+    return this.#promise === undefined || this.#promise.epoch < epoch;
+  }
+
+  /**
+   * Appends frames that this region made, in the same synchronous step in which the caller checked its lease (P3.1).
+   * Resolves when durable.
+   */
+  append(stream: StreamKey, epoch: number, frames: readonly LoggedFrame[]): Promise<void> {
+    const standing = this.standing(stream);
+    assert(standing.kind === 'open' && standing.epoch === epoch, `append to ${stream} in its epoch`);
+    if (!this.openFor(epoch)) throw new AntipodeError('NOT_HOLDER', `this region promised away epoch ${epoch} of ${this.namespace}`);
+    return this.#write(stream, frames);
+  }
+
+  /**
+   * Appends frames received from a peer. `refused` when a promise or a seal stands against them, `duplicate` when they are
+   * held already; a gap or another history throws STREAM_GAP or STREAM_DIVERGED. Resolves when durable.
+   */
+  async mirror(stream: StreamKey, frame: LoggedFrame & { readonly previousHash: Uint8Array; readonly epoch: number }, options: { readonly forPromotion: boolean }): Promise<MirrorOutcome> {
+    const standing = this.standing(stream);
+    if (standing.kind === 'sealed' && frame.to > standing.seal) return 'refused';
+    if (standing.kind !== 'sealed' && !options.forPromotion && !this.openFor(frame.epoch)) return 'refused';
+    const head = this.queuedHead(stream);
+    if (frame.to <= head.seq) {
+      const held = this.#log.hashAt(stream, frame.to);
+      if (held !== undefined && Buffer.compare(held, frame.hash) !== 0) {
+        throw new AntipodeError('STREAM_DIVERGED', `${stream} at ${frame.to} is another frame here`, { where: stream });
+      }
+      // Held, but perhaps still on its way to disk: who gets this answer acknowledges it as durable.
+      if (frame.to > this.#log.head(stream).seq) await Promise.all(this.#inFlight);
+      return 'duplicate';
+    }
+    if (frame.from !== head.seq) throw new AntipodeError('STREAM_GAP', `${stream} ends at ${head.seq}, the frame starts at ${frame.from}`, { where: stream });
+    if (Buffer.compare(frame.previousHash, head.hash) !== 0) {
+      throw new AntipodeError('STREAM_DIVERGED', `${stream} at ${head.seq} has another history here`, { where: stream });
+    }
+    await this.#write(stream, [frame]);
+    return 'appended';
+  }
+
+  /**
+   * Gives the word of P6.4 and resolves, when it and everything before it is durable, with the heads of the epoch's streams.
+   * EPOCH_STALE when the epoch is closed here or a promise of a later revision stands.
+   */
+  async promise(epoch: number, revision: number): Promise<Record<StreamKey, number>> {
+    const lease = this.#lease;
+    if (lease !== undefined && (lease.record.epoch > epoch || lease.revision > revision)) {
+      throw new AntipodeError('EPOCH_STALE', `epoch ${epoch} at revision ${revision} is not the latest known here (${lease.record.epoch} at ${lease.revision})`);
+    }
+    if (this.#promise !== undefined && (this.#promise.epoch > epoch || this.#promise.revision > revision)) {
+      throw new AntipodeError('EPOCH_STALE', `promised already at revision ${this.#promise.revision}`);
+    }
+    this.#promise = { epoch, revision };
+    const value = Buffer.from(JSON.stringify(this.#promise), 'utf8');
+    const written = this.#track(this.#journal.write([{ kind: 'put', key: this.#promiseKey(), value }]));
+    await Promise.all([written, ...this.#inFlight]);
+    const heads: Record<StreamKey, number> = {};
+    for (const stream of this.streams()) {
+      if (this.standing(stream).kind !== 'sealed') heads[stream] = this.#log.head(stream).seq;
+    }
+    return heads;
+  }
+
+  #promiseKey(): string {
+    return `promise/${this.namespace}`;
+  }
+
+  #write(stream: StreamKey, frames: readonly LoggedFrame[]): Promise<void> {
+    const last = frames[frames.length - 1];
+    assert(last !== undefined, 'append at least one frame');
+    this.#queued.set(stream, { seq: last.to, hash: last.hash });
+    const write = Symbol(stream);
+    this.#begun.set(write, Math.floor(this.#clock.wallMs()));
+    return this.#track(
+      this.#log.append(stream, frames).then(() => {
+        this.#begun.delete(write);
+        if (this.#queued.get(stream)?.seq === last.to) this.#queued.delete(stream);
+        for (const watcher of this.#durableWatchers) watcher(stream);
+      }),
+    );
+  }
+
+  /** A write that fails leaves the disk in an unknown state: the process ends (P3.2). */
+  #track(write: Promise<void>): Promise<void> {
+    const guarded = write.catch((error: unknown) => this.#host.fatal(error));
+    this.#inFlight.add(guarded);
+    void guarded.finally(() => this.#inFlight.delete(guarded));
+    return guarded;
+  }
+}
