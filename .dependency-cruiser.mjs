@@ -32,7 +32,7 @@ export default {
       comment: 'The simulator runs the engine unchanged: core, ports, region and the in-memory adapters, nothing else.',
       severity: 'error',
       from: { path: '^src/sim/', pathNot: TESTS },
-      to: { path: '^src/', pathNot: '^src/(sim|core|ports|region|adapters/memory(-[a-z]+)?|adapters/kv)/' },
+      to: { path: '^src/', pathNot: '^src/(sim|core|ports|region|adapters/memory[^/]*|adapters/kv)/' },
     },
     {
       name: 'sim-imported',

@@ -97,7 +97,11 @@ function provide(need: Need, env: NodeJS.ProcessEnv): string | undefined {
     ['update', '-qq'],
     ['install', '-y', '-qq', '--no-install-recommends', need.debianPackage],
   ]) {
-    const apt = spawnSync('apt-get', args, { env: aptEnv, encoding: 'utf8', timeout: 600_000 });
+    const apt = spawnSync('apt-get', ['-o', 'DPkg::Lock::Timeout=300', ...args], {
+      env: aptEnv,
+      encoding: 'utf8',
+      timeout: 600_000,
+    });
     if (apt.status !== 0) return `apt-get ${args.join(' ')} failed: ${apt.stderr.trim()} ${remedy}`;
   }
   return existsSync(path) ? undefined : `${need.debianPackage} is installed, yet ${path} is missing. ${remedy}`;
