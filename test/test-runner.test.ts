@@ -110,12 +110,12 @@ suite('test runner', () => {
       {
         'src/a.test.ts': `${HEAD}import { spawn } from 'node:child_process';
           import { writeFileSync } from 'node:fs';
-          test('hangs', async () => {
+          test('hangs', { timeout: 60_000 }, async () => {
             const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
             writeFileSync('child.pid', String(child.pid));
             setInterval(() => {}, 1000);
             await new Promise(() => {});
-          }, { timeout: 60_000 });`,
+          });`,
       },
       'unit',
       '--budget-scale',
