@@ -225,7 +225,7 @@ export const ERROR_CODES = {
     disposition: 'reject',
     status: 400,
     cause: 'The SQL or the source files of a feature view could not be read.',
-    remedy: 'Correct the SQL or the path; the message carries the engine\'s own words.',
+    remedy: "Correct the SQL or the path; the message carries the engine's own words.",
   },
   AUDIT_BROKEN: {
     disposition: 'stop',

@@ -47,7 +47,8 @@ export class LogHistogram {
   }
 
   add(other: LogHistogram): void {
-    for (let i = 0; i < this.#counts.length; i++) this.#counts[i] = (this.#counts[i] as number) + (other.#counts[i] as number);
+    for (let i = 0; i < this.#counts.length; i++)
+      this.#counts[i] = (this.#counts[i] as number) + (other.#counts[i] as number);
     this.#count += other.#count;
     this.#sum += other.#sum;
     this.#max = Math.max(this.#max, other.#max);

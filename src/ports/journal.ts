@@ -9,7 +9,10 @@ export type JournalOperation =
 export interface Journal {
   get(key: string): Uint8Array | undefined;
   /** Entries whose key starts with `prefix`, in key order, from `after` (exclusive) on, at most `limit`. */
-  list(prefix: string, options?: { readonly after?: string; readonly limit?: number; readonly reverse?: boolean }): (readonly [string, Uint8Array])[];
+  list(
+    prefix: string,
+    options?: { readonly after?: string; readonly limit?: number; readonly reverse?: boolean },
+  ): (readonly [string, Uint8Array])[];
   /** Atomic and durable once resolved; calls take effect in call order and share fsyncs with the change log. Rejection as in `ChangeLog.append`. */
   write(operations: readonly JournalOperation[]): Promise<void>;
 }

@@ -66,11 +66,18 @@ export interface RegionEngine {
   /** Every view version this region can serve: its own definitions, then those that came through streams. */
   views(): Promise<readonly FeatureView[]>;
   /** Moves the hub of a namespace to this region: drains the holder when it answers, else waits for its lease to lapse. */
-  failover(options: { readonly namespace: string; readonly actor: string }): Promise<{ readonly epoch: number; readonly lossy: boolean; readonly durationMs: number }>;
+  failover(options: {
+    readonly namespace: string;
+    readonly actor: string;
+  }): Promise<{ readonly epoch: number; readonly lossy: boolean; readonly durationMs: number }>;
   auditEntries(options: { readonly after: number; readonly limit: number }): Promise<readonly AuditEntry[]>;
   auditVerify(): Promise<AuditVerdict>;
   /** Records an administrative act of a face (a refused token, a changed setting) in the audit log. */
-  audit(entry: { readonly actor: string; readonly action: string; readonly details: AuditEntry['details'] }): Promise<void>;
+  audit(entry: {
+    readonly actor: string;
+    readonly action: string;
+    readonly details: AuditEntry['details'];
+  }): Promise<void>;
   /** Counters of a serving process, added to the region's own. */
   reportReads(counters: ReadCounters): void;
 }

@@ -15,7 +15,12 @@ export interface RegionStatus {
   readonly log: { readonly bytes: number };
   readonly ingest: IngestCounters;
   /** Feature reads answered by all serving processes of this region. */
-  readonly reads: { readonly requests: number; readonly rows: number; readonly errors: number; readonly requestsPerSecond: number };
+  readonly reads: {
+    readonly requests: number;
+    readonly rows: number;
+    readonly errors: number;
+    readonly requestsPerSecond: number;
+  };
   /** The most recent events, newest last, at most 200. */
   readonly events: readonly RegionEvent[];
 }
@@ -58,9 +63,16 @@ export interface StreamStatus {
   /** Seqs the origin announced and this region has not applied. */
   readonly backlog: number;
   /** From acceptance at the origin to visible here, ms; over the whole life of the process. */
-  readonly lag: { readonly count: number; readonly p50Ms: number | null; readonly p99Ms: number | null; readonly maxMs: number | null };
+  readonly lag: {
+    readonly count: number;
+    readonly p50Ms: number | null;
+    readonly p99Ms: number | null;
+    readonly maxMs: number | null;
+  };
   /** For streams of this region: last seq each peer acknowledged as durable there. */
   readonly durableAt: Readonly<Record<string, number>>;
+  /** Why the stream is not applied any further; null when it is. */
+  readonly haltedReason: string | null;
 }
 
 export interface LinkStatus {

@@ -19,7 +19,9 @@ const LEASE_RECORD = z.strictObject({
   /** Last durable positions the holder reported with a renewal; what it compares its disk with after a start. */
   reported: positions,
   /** Promotions that could not prove that nothing acknowledged was left behind: what is not known to be complete. */
-  lossy: z.array(z.strictObject({ epoch: z.number().int(), promised: z.array(z.string()), missing: z.array(z.string()) })),
+  lossy: z.array(
+    z.strictObject({ epoch: z.number().int(), promised: z.array(z.string()), missing: z.array(z.string()) }),
+  ),
 });
 
 /**
@@ -50,6 +52,21 @@ export function decodeLeaseRecord(bytes: Uint8Array): LeaseRecord {
   }
 }
 
+/** A record with its revision, as it travels in epoch markers and is kept in the journal. */
+export function encodeLease(lease: Lease): Buffer {
+  return Buffer.from(canonicalJson({ revision: lease.revision, record: lease.record as JsonValue }), 'utf8');
+}
+
+export function decodeLease(bytes: Uint8Array): Lease {
+  try {
+    return z
+      .strictObject({ revision: seq, record: LEASE_RECORD })
+      .parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
+  } catch (cause) {
+    throw new AntipodeError('FRAME_CORRUPT', 'the lease record of an epoch marker is not readable', { cause });
+  }
+}
+
 /** How far a stream may be mirrored and applied under a record. */
 export type StreamStanding =
   | { readonly kind: 'open'; readonly epoch: number }
@@ -67,8 +84,20 @@ export function standingOf(record: LeaseRecord | undefined, stream: StreamKey): 
   return { kind: 'unknown' };
 }
 
-export function firstRecord(options: { namespace: string; holder: string; streams: readonly StreamKey[] }): LeaseRecord {
-  return { namespace: options.namespace, holder: options.holder, epoch: 1, streams: [...options.streams], seals: {}, reported: {}, lossy: [] };
+export function firstRecord(options: {
+  namespace: string;
+  holder: string;
+  streams: readonly StreamKey[];
+}): LeaseRecord {
+  return {
+    namespace: options.namespace,
+    holder: options.holder,
+    epoch: 1,
+    streams: [...options.streams],
+    seals: {},
+    reported: {},
+    lossy: [],
+  };
 }
 
 /** The record of a promotion: the epoch raised, the old one closed at `seal`. */
@@ -92,7 +121,10 @@ export function promotedRecord(
     seals: { ...previous.seals, [String(previous.epoch)]: { ...promotion.seal } },
     reported: {},
     lossy: promotion.lossy
-      ? [...previous.lossy, { epoch: previous.epoch, promised: [...promotion.promised].sort(), missing: [...promotion.missing].sort() }]
+      ? [
+          ...previous.lossy,
+          { epoch: previous.epoch, promised: [...promotion.promised].sort(), missing: [...promotion.missing].sort() },
+        ]
       : previous.lossy,
   };
 }
@@ -102,7 +134,10 @@ export function promotedRecord(
  * holder (P6.5): R - K + 1, so that every acknowledged write is known to at least one that promised. With K = 0 no number
  * is enough: such promotions are always lossy.
  */
-export function promisesForCleanPromotion(options: { readonly syncReplicas: number; readonly promotableOthers: number }): number {
+export function promisesForCleanPromotion(options: {
+  readonly syncReplicas: number;
+  readonly promotableOthers: number;
+}): number {
   return options.promotableOthers - options.syncReplicas + 1;
 }
 

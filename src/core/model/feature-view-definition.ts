@@ -138,9 +138,13 @@ export function parseFeaturesDocument(raw: unknown): Validated<FeaturesDocument>
 
 /**
  * Builds the feature views of a project from all its documents: an entity may stand in another document than the views
- * that use it. Returns every fault found, and the views that have none.
+ * that use it. Returns every fault found, and the views that have none. `namespaces`: those of the topology; unchecked
+ * when left out.
  */
-export function buildFeatureViews(documents: readonly FeaturesDocument[]): {
+export function buildFeatureViews(
+  documents: readonly FeaturesDocument[],
+  namespaces?: readonly string[],
+): {
   readonly views: readonly FeatureView[];
   readonly issues: readonly DefinitionIssue[];
 } {
@@ -164,6 +168,13 @@ export function buildFeatureViews(documents: readonly FeaturesDocument[]): {
         ? [{ path: ['name'], message: `the feature view "${view.name}" is defined twice` }]
         : [];
       names.add(view.name);
+      if (namespaces !== undefined && !namespaces.includes(view.namespace)) {
+        faults.push({
+          path: ['namespace'],
+          message: `antipode.yaml has no namespace ${quote(view.namespace)}${didYouMean(view.namespace, namespaces)}`,
+          remedy: `Namespaces: ${namespaces.join(', ')}.`,
+        });
+      }
       const built = buildView(view, entities, faults);
       if (built !== undefined) views.push(built);
       for (const fault of faults) issues.push({ document, ...fault, path: ['featureViews', index, ...fault.path] });

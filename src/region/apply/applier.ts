@@ -5,8 +5,8 @@ import { AntipodeError, assert, toAntipodeError } from '#core/errors';
 import { LogHistogram } from '#core/histogram';
 import { lastWriterWins } from '#core/merge/last-writer-wins';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
-import type { Clock } from '#ports/clock';
 import type { LoggedFrame } from '#ports/change-log';
+import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
 import type { OnlineStore, RowWrite } from '#ports/online-store';
 import {
@@ -144,7 +144,8 @@ export class Applier {
   async applied(stream: StreamKey, seq: number): Promise<void> {
     if (this.checkpoint(stream) >= seq) return;
     await new Promise<void>((resolve) => this.#waiters.push({ stream, seq, resolve }));
-    if (this.checkpoint(stream) < seq) throw new AntipodeError('OUTCOME_UNKNOWN', `${stream} ${seq} was not applied before the epoch closed`);
+    if (this.checkpoint(stream) < seq)
+      throw new AntipodeError('OUTCOME_UNKNOWN', `${stream} ${seq} was not applied before the epoch closed`);
   }
 
   /** The origin says that at `watermarkMs` its stream ended at `head` (P1, watermarks when idle). */
@@ -216,7 +217,9 @@ export class Applier {
       if (error.code === 'DISK_FULL') return this.#waitForSpace(error);
       if (error.code !== 'FRAME_CORRUPT') throw caught;
       this.#halted.set(stream, `${error.code}: ${error.message}`);
-      this.#events.add('stream-halted', 'error', `${stream} cannot be applied beyond ${from}: ${error.message}`, { stream });
+      this.#events.add('stream-halted', 'error', `${stream} cannot be applied beyond ${from}: ${error.message}`, {
+        stream,
+      });
       return false;
     }
     return true;
@@ -252,7 +255,12 @@ export class Applier {
       }
       const last = { wallMs: frame.hlc.wallMs, counter: frame.hlc.counter + (frame.to - frame.from) - 1 };
       if (!this.#hlc.observe(last)) {
-        this.#events.add('clock-ahead', 'warning', `${stream} carries a clock reading more than the bound ahead of this region's clock`, { stream });
+        this.#events.add(
+          'clock-ahead',
+          'warning',
+          `${stream} carries a clock reading more than the bound ahead of this region's clock`,
+          { stream },
+        );
       }
     }
     progress.announcedHead = Math.max(progress.announcedHead, position);
@@ -265,7 +273,12 @@ export class Applier {
     if (frame.kind === 'definition') {
       records.set(definitionKey(frame.viewVersion), Buffer.from(frame.payload));
       if (this.#views.learn(frame.payload) === undefined) {
-        this.#events.add('definition-undecodable', 'error', `view version ${frame.viewVersion} cannot be decoded by this release; its frames are kept`, { stream: frame.stream });
+        this.#events.add(
+          'definition-undecodable',
+          'error',
+          `view version ${frame.viewVersion} cannot be decoded by this release; its frames are kept`,
+          { stream: frame.stream },
+        );
       }
       return;
     }
@@ -273,16 +286,22 @@ export class Applier {
     assert(id !== undefined, `stream key ${frame.stream}`);
     for (const entry of frame.idempotency) {
       if (!entry.complete) continue;
-      records.set(idempotencyKey(id, entry.key), encodeJsonRecord({ stream: frame.stream, to: entry.to, atMs: frame.hlc.wallMs }));
+      records.set(
+        idempotencyKey(id, entry.key),
+        encodeJsonRecord({ stream: frame.stream, to: entry.to, atMs: frame.hlc.wallMs }),
+      );
     }
-    if (frame.replay !== null) records.set(replayedKey(frame.replay.tail.stream), encodeJsonRecord(frame.replay.tail.to));
+    if (frame.replay !== null)
+      records.set(replayedKey(frame.replay.tail.stream), encodeJsonRecord(frame.replay.tail.to));
     const codec = this.#views.version(frame.viewVersion);
     if (codec === undefined) {
       records.set(undecodableKey(frame.viewVersion, frame.stream, frame.from), encodeJsonRecord({ to: frame.to }));
       return;
     }
     const original = frame.replay?.original;
-    const origin = this.#originBytes(original === undefined ? id.origin : (parseStreamKey(original.stream)?.origin ?? id.origin));
+    const origin = this.#originBytes(
+      original === undefined ? id.origin : (parseStreamKey(original.stream)?.origin ?? id.origin),
+    );
     const base = original?.hlc ?? frame.hlc;
     for (const change of decodeChanges(frame.payload, frame.to - frame.from)) {
       rows.push({
@@ -304,7 +323,12 @@ export class Applier {
       for (const [stream, applied] of this.#checkpoints) {
         const standing = log.standing(stream);
         if (standing.kind !== 'sealed' || applied <= standing.seal) continue;
-        this.#events.add('rebuild-started', 'warning', `applied up to ${applied} of ${stream}, its seal is ${standing.seal}: the store is built again from the logs`, { stream });
+        this.#events.add(
+          'rebuild-started',
+          'warning',
+          `applied up to ${applied} of ${stream}, its seal is ${standing.seal}: the store is built again from the logs`,
+          { stream },
+        );
         this.#rebuilding = true;
         await this.#store.wipe();
         this.#checkpoints.clear();
@@ -332,7 +356,9 @@ export class Applier {
     this.#publishDue = false;
     const state = this.#publish?.();
     if (state === undefined) return;
-    const records = new Map([[SERVING_STATE_KEY, encodeJsonRecord({ ...state, state: this.#rebuilding ? 'rebuilding' : state.state })]]);
+    const records = new Map([
+      [SERVING_STATE_KEY, encodeJsonRecord({ ...state, state: this.#rebuilding ? 'rebuilding' : state.state })],
+    ]);
     await this.#store.apply({ rows: [], checkpoints: new Map(), records }, lastWriterWins);
   }
 

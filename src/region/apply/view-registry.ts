@@ -1,6 +1,6 @@
 import { ViewCodec } from '#core/codec/view-codec';
-import { decodeDefinition, encodeDefinition } from '#core/model/feature-view-definition';
 import type { FeatureView } from '#core/model/feature-view';
+import { decodeDefinition, encodeDefinition } from '#core/model/feature-view-definition';
 import type { OnlineReader } from '#ports/online-store';
 
 /** Key of a definition in the store's records. */

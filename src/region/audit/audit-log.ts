@@ -49,11 +49,20 @@ export class AuditLog {
 
   /** Durable once resolved. The order of calls is the order of entries. */
   async append(actor: string, action: string, details: AuditEntry['details']): Promise<void> {
-    const unsigned = { index: this.#next, atMs: Math.round(this.#clock.wallMs()), actor, action, details, previous: this.#head };
+    const unsigned = {
+      index: this.#next,
+      atMs: Math.round(this.#clock.wallMs()),
+      actor,
+      action,
+      details,
+      previous: this.#head,
+    };
     const entry: AuditEntry = { ...unsigned, hash: hashOf(unsigned) };
     this.#next += 1;
     this.#head = entry.hash;
-    await this.#journal.write([{ kind: 'put', key: keyOf(entry.index), value: Buffer.from(JSON.stringify(entry), 'utf8') }]);
+    await this.#journal.write([
+      { kind: 'put', key: keyOf(entry.index), value: Buffer.from(JSON.stringify(entry), 'utf8') },
+    ]);
   }
 
   entries(options: { readonly after: number; readonly limit: number }): AuditEntry[] {
@@ -98,10 +107,20 @@ export function verifyAudit(journal: Journal, anchor: AuditAnchor | undefined): 
     if (page.length < 1000) break;
   }
   if (anchor !== undefined && index < anchor.index) {
-    return { ok: false, entries: index, firstBadIndex: index, reason: `the log has ${index} entries, the control store saw ${anchor.index}` };
+    return {
+      ok: false,
+      entries: index,
+      firstBadIndex: index,
+      reason: `the log has ${index} entries, the control store saw ${anchor.index}`,
+    };
   }
   if (anchor !== undefined && hashAtAnchor !== anchor.hash) {
-    return { ok: false, entries: index, firstBadIndex: anchor.index, reason: 'the log is not the one the control store saw' };
+    return {
+      ok: false,
+      entries: index,
+      firstBadIndex: anchor.index,
+      reason: 'the log is not the one the control store saw',
+    };
   }
   return { ok: true, entries: index, head: previous, anchoredAt: anchor?.index ?? null };
 }

@@ -26,7 +26,9 @@ export class ControlClient implements ControlStore {
 
   async get(key: string): Promise<ControlRecord> {
     try {
-      const { answer, blob } = await this.#call((end) => end.request('controlGet', { key }, { timeoutMs: this.#deadlineMs }));
+      const { answer, blob } = await this.#call((end) =>
+        end.request('controlGet', { key }, { timeoutMs: this.#deadlineMs }),
+      );
       return { revision: answer.revision, value: blob };
     } catch (cause) {
       throw new AntipodeError('CONTROL_UNAVAILABLE', `control store: ${toAntipodeError(cause).message}`, { cause });

@@ -28,7 +28,14 @@ export class ControlServer {
   /** Settles when every write begun so far is durable; readers wait for it, so that nobody sees what a crash could take back. */
   #durable: Promise<void> = Promise.resolve();
 
-  constructor(options: { journal: Journal; transport: LinkTransport; clock: Clock; host: Host; log: Logger; members: readonly string[] }) {
+  constructor(options: {
+    journal: Journal;
+    transport: LinkTransport;
+    clock: Clock;
+    host: Host;
+    log: Logger;
+    members: readonly string[];
+  }) {
     this.#journal = options.journal;
     this.#transport = options.transport;
     this.#clock = options.clock;
@@ -70,7 +77,8 @@ export class ControlServer {
           return { answer: { revision: stored?.revision ?? 0 }, blob: stored?.value ?? Buffer.alloc(0) };
         },
         controlCompareAndSet: async ({ key, expectedRevision }, blob) => {
-          if (blob.length > VALUE_BYTES_MAX) throw new AntipodeError('REQUEST_TOO_LARGE', `control record ${key} exceeds ${VALUE_BYTES_MAX} bytes`);
+          if (blob.length > VALUE_BYTES_MAX)
+            throw new AntipodeError('REQUEST_TOO_LARGE', `control record ${key} exceeds ${VALUE_BYTES_MAX} bytes`);
           const current = this.#records.get(key);
           if ((current?.revision ?? 0) !== expectedRevision) {
             await this.#durable;

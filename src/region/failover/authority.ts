@@ -1,24 +1,25 @@
+import { AntipodeError, toAntipodeError } from '#core/errors';
 import {
   decodeLeaseRecord,
+  encodeLease,
   encodeLeaseRecord,
   firstRecord,
   type Lease,
-  leaseKey,
   type LeaseRecord,
+  leaseKey,
   promisesForCleanPromotion,
   promotedRecord,
 } from '#core/failover/lease';
-import { AntipodeError, toAntipodeError } from '#core/errors';
-import { streamKey, type StreamKey } from '#core/model/stream';
+import { type StreamKey, streamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { CompareAndSetOutcome, ControlStore } from '#ports/control-store';
 import type { Random } from '#ports/random';
 import type { Applier } from '#region/apply/applier';
 import type { AuditLog } from '#region/audit/audit-log';
 import { logIsWhole, partitionOf } from '#region/failover/incarnation';
-import { candidateDelayMs, type CollectedPromise, preparePromotion } from '#region/failover/promotion';
-import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
+import { type CollectedPromise, candidateDelayMs, preparePromotion } from '#region/failover/promotion';
 import type { HlcService } from '#region/ingest/hlc-service';
+import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
 import type { EventList } from '#region/observe/events';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
@@ -45,7 +46,13 @@ type Role =
   | { readonly kind: 'follower' }
   | { readonly kind: 'promoting' }
   /** `accepting` only after a renewal of its own succeeded and everything valid was applied. */
-  | { readonly kind: 'holder'; readonly epoch: number; readonly streams: readonly StreamKey[]; leaseUntilMs: number; accepting: boolean };
+  | {
+      readonly kind: 'holder';
+      readonly epoch: number;
+      readonly streams: readonly StreamKey[];
+      leaseUntilMs: number;
+      accepting: boolean;
+    };
 
 /**
  * Who is hub of one namespace, as this region sees it and takes part in it (P6). Watches and changes the lease record in
@@ -134,7 +141,13 @@ export class Authority implements HolderGate {
 
   appendable(): AppendGrant | undefined {
     const role = this.#role;
-    if (role.kind !== 'holder' || !role.accepting || !this.#leaseHolds(role.leaseUntilMs) || !this.#log.openFor(role.epoch)) return undefined;
+    if (
+      role.kind !== 'holder' ||
+      !role.accepting ||
+      !this.#leaseHolds(role.leaseUntilMs) ||
+      !this.#log.openFor(role.epoch)
+    )
+      return undefined;
     return { epoch: role.epoch, streams: role.streams };
   }
 
@@ -157,7 +170,8 @@ export class Authority implements HolderGate {
       revision: lease?.revision ?? 0,
       role: role.kind,
       accepting: this.appendable() !== undefined,
-      leaseRemainingMs: role.kind === 'holder' ? Math.max(0, Math.round(role.leaseUntilMs - this.#clock.monotonicMs())) : null,
+      leaseRemainingMs:
+        role.kind === 'holder' ? Math.max(0, Math.round(role.leaseUntilMs - this.#clock.monotonicMs())) : null,
       promisedEpoch: this.#log.promised?.epoch ?? null,
     };
   }
@@ -172,11 +186,16 @@ export class Authority implements HolderGate {
    * when it does not answer, its lease must lapse first.
    */
   async takeOver(actor: string): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
-    if (this.#role.kind === 'holder') throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is the hub of ${this.#config.namespace} already`);
+    if (this.#role.kind === 'holder')
+      throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is the hub of ${this.#config.namespace} already`);
     this.#assertEligible();
     const lease = await this.#readLease();
     if (lease === undefined) throw new AntipodeError('FAILOVER_REFUSED', `${this.#config.namespace} has no lease yet`);
-    await this.#audit.append(actor, 'failover-requested', { namespace: this.#config.namespace, to: this.#region, epoch: lease.record.epoch });
+    await this.#audit.append(actor, 'failover-requested', {
+      namespace: this.#config.namespace,
+      to: this.#region,
+      epoch: lease.record.epoch,
+    });
     return this.#promote('planned', lease);
   }
 
@@ -184,7 +203,11 @@ export class Authority implements HolderGate {
   async drain(epoch: number, revision: number, candidate: string): Promise<Record<StreamKey, number>> {
     const heads = await this.#log.promise(epoch, revision);
     if (this.#role.kind === 'holder' && this.#role.epoch === epoch) {
-      this.#events.add('lease-handed-over', 'info', `this region stopped accepting writes of ${this.#config.namespace}: ${candidate} takes over`);
+      this.#events.add(
+        'lease-handed-over',
+        'info',
+        `this region stopped accepting writes of ${this.#config.namespace}: ${candidate} takes over`,
+      );
       this.#role = { kind: 'follower' };
     }
     return heads;
@@ -202,7 +225,11 @@ export class Authority implements HolderGate {
     this.#beatMs = now;
     if (stalledMs < this.#config.leaseMs / 2 || this.#role.kind !== 'holder' || !this.#role.accepting) return;
     this.#role.accepting = false;
-    this.#events.add('holder-stalled', 'warning', `the process stood still for ${Math.round(stalledMs)} ms: no writes until the lease is renewed`);
+    this.#events.add(
+      'holder-stalled',
+      'warning',
+      `the process stood still for ${Math.round(stalledMs)} ms: no writes until the lease is renewed`,
+    );
     this.look();
   }
 
@@ -213,7 +240,10 @@ export class Authority implements HolderGate {
         await this.#tick();
       } catch (caught) {
         const error = toAntipodeError(caught);
-        if (error.code === 'INTERNAL') this.#events.add('authority-failed', 'error', error.message, { stack: error.cause instanceof Error ? error.cause.stack : error.stack });
+        if (error.code === 'INTERNAL')
+          this.#events.add('authority-failed', 'error', error.message, {
+            stack: error.cause instanceof Error ? error.cause.stack : error.stack,
+          });
       }
       await this.#pause();
     }
@@ -223,7 +253,8 @@ export class Authority implements HolderGate {
     const early = new AbortController();
     this.#nextTickEarly = () => early.abort();
     const intervalMs = this.#config.leaseMs / (this.#role.kind === 'holder' ? 4 : 6);
-    if (!this.#stopping.signal.aborted) await this.#clock.sleep(intervalMs * (0.9 + this.#random.next() / 5), early.signal).catch(() => undefined);
+    if (!this.#stopping.signal.aborted)
+      await this.#clock.sleep(intervalMs * (0.9 + this.#random.next() / 5), early.signal).catch(() => undefined);
     this.#nextTickEarly = undefined;
   }
 
@@ -232,13 +263,19 @@ export class Authority implements HolderGate {
     if (this.#role.kind === 'holder') return this.#renew(this.#role);
     const lease = await this.#readLease();
     if (lease === undefined) return this.#createLease();
-    if (lease.record.holder === this.#region) return this.#resume(lease);
-    if (this.#takeoverDue()) await this.#promoteAutomatically(lease);
+    if (lease.record.holder === this.#region) {
+      // After a drain it leaves the epoch to the candidate, unless that one did not come within a lease.
+      if (this.#log.openFor(lease.record.epoch) || this.#stoodStill()) await this.#resume(lease);
+    } else if (this.#takeoverDue()) await this.#promoteAutomatically(lease);
   }
 
   async #readLease(): Promise<Lease | undefined> {
     const { revision, value } = await this.#control.get(leaseKey(this.#config.namespace));
-    this.#lastAnswerMs = this.#clock.monotonicMs();
+    const now = this.#clock.monotonicMs();
+    // While the control store does not answer nobody can renew: stillness counts from its return, so that the holder has
+    // its chance and an outage of the control store is not a change of hub.
+    if (this.#lastAnswerMs !== null && now - this.#lastAnswerMs > this.#config.leaseMs / 2) this.#revisionSeenMs = now;
+    this.#lastAnswerMs = now;
     if (revision === 0) return undefined;
     const lease = { revision, record: decodeLeaseRecord(value) };
     this.#adopt(lease);
@@ -252,19 +289,42 @@ export class Authority implements HolderGate {
     const role = this.#role;
     if (role.kind === 'holder' && (lease.record.epoch !== role.epoch || lease.record.holder !== this.#region)) {
       this.#role = { kind: 'follower' };
-      this.#events.add('lease-lost', 'warning', `${lease.record.holder} is the hub of ${this.#config.namespace} since epoch ${lease.record.epoch}`);
-      void this.#audit.append(this.#region, 'lease-lost', { namespace: this.#config.namespace, epoch: lease.record.epoch, holder: lease.record.holder });
+      this.#events.add(
+        'lease-lost',
+        'warning',
+        `${lease.record.holder} is the hub of ${this.#config.namespace} since epoch ${lease.record.epoch}`,
+      );
+      void this.#audit.append(this.#region, 'lease-lost', {
+        namespace: this.#config.namespace,
+        epoch: lease.record.epoch,
+        holder: lease.record.holder,
+      });
     }
     if (before !== undefined && before.record.epoch !== lease.record.epoch && lease.record.holder !== this.#region) {
-      this.#events.add('hub-changed', 'info', `${lease.record.holder} is the hub of ${this.#config.namespace}, epoch ${lease.record.epoch}`);
+      this.#events.add(
+        'hub-changed',
+        'info',
+        `${lease.record.holder} is the hub of ${this.#config.namespace}, epoch ${lease.record.epoch}`,
+      );
     }
-    if (before?.record.epoch !== lease.record.epoch || before.record.streams.length !== lease.record.streams.length) this.#onLease();
+    if (before?.record.epoch !== lease.record.epoch || before.record.streams.length !== lease.record.streams.length)
+      this.#onLease();
+  }
+
+  /** Takes a record that came with the new holder's epoch marker: how a region cut off from the control store learns a seal. */
+  learn(lease: Lease): void {
+    this.#adopt(lease);
   }
 
   /** The revision has stood still for lease plus margin between two answers of the control store, both seen here (P6.2). */
+  #stoodStill(): boolean {
+    return this.#clock.monotonicMs() - this.#revisionSeenMs > this.#config.leaseMs + this.#config.marginMs;
+  }
+
   #takeoverDue(): boolean {
-    const eligible = this.#config.automatic && this.#config.promotable.includes(this.#region) && !this.#applier.rebuilding;
-    return eligible && this.#clock.monotonicMs() - this.#revisionSeenMs > this.#config.leaseMs + this.#config.marginMs;
+    const eligible =
+      this.#config.automatic && this.#config.promotable.includes(this.#region) && !this.#applier.rebuilding;
+    return eligible && this.#stoodStill();
   }
 
   #mintStreams(): StreamKey[] {
@@ -286,7 +346,14 @@ export class Authority implements HolderGate {
   /** The record names this region already: it was restarted within its epoch, or its own change had an unknown outcome. */
   async #resume(lease: Lease): Promise<void> {
     const last = lease.record.streams.slice(-this.#config.partitions);
-    const whole = await logIsWhole({ lease, streams: last, log: this.#log, peers: this.#peers, clock: this.#clock, events: this.#events });
+    const whole = await logIsWhole({
+      lease,
+      streams: last,
+      log: this.#log,
+      peers: this.#peers,
+      clock: this.#clock,
+      events: this.#events,
+    });
     const streams = whole ? last : this.#mintStreams();
     const record = whole ? lease.record : { ...lease.record, streams: [...lease.record.streams, ...streams] };
     const sentMs = this.#clock.monotonicMs();
@@ -297,12 +364,26 @@ export class Authority implements HolderGate {
   /** Enters the record as holder; accepts once everything valid is applied here and one more renewal succeeded. */
   async #becomeHolder(lease: Lease, streams: readonly StreamKey[], sentMs: number): Promise<void> {
     const { record } = lease;
-    const role: Role = { kind: 'holder', epoch: record.epoch, streams: [...streams].sort((a, b) => partitionOf(a) - partitionOf(b)), leaseUntilMs: sentMs + this.#config.leaseMs, accepting: false };
+    const role: Role = {
+      kind: 'holder',
+      epoch: record.epoch,
+      streams: [...streams].sort((a, b) => partitionOf(a) - partitionOf(b)),
+      leaseUntilMs: sentMs + this.#config.leaseMs,
+      accepting: false,
+    };
     this.#role = role;
     this.#adopt(lease);
     this.#onLease();
-    this.#events.add('lease-acquired', 'info', `this region holds the lease of ${this.#config.namespace}, epoch ${record.epoch}`);
-    await this.#audit.append(this.#region, 'lease-acquired', { namespace: this.#config.namespace, epoch: record.epoch, revision: lease.revision });
+    this.#events.add(
+      'lease-acquired',
+      'info',
+      `this region holds the lease of ${this.#config.namespace}, epoch ${record.epoch}`,
+    );
+    await this.#audit.append(this.#region, 'lease-acquired', {
+      namespace: this.#config.namespace,
+      epoch: record.epoch,
+      revision: lease.revision,
+    });
     await this.#renew(role);
   }
 
@@ -330,7 +411,8 @@ export class Authority implements HolderGate {
     if (outcome.kind === 'unknown') {
       const current = await this.#control.get(leaseKey(this.#config.namespace));
       this.#lastAnswerMs = this.#clock.monotonicMs();
-      if (current.revision === expected + 1 && Buffer.compare(current.value, value) === 0) return { kind: 'ok', revision: current.revision };
+      if (current.revision === expected + 1 && Buffer.compare(current.value, value) === 0)
+        return { kind: 'ok', revision: current.revision };
       if (current.revision > 0) this.#adopt({ revision: current.revision, record: decodeLeaseRecord(current.value) });
       return current.revision === expected ? outcome : { kind: 'refused', current };
     }
@@ -344,10 +426,15 @@ export class Authority implements HolderGate {
   async #beginAccepting(role: Extract<Role, { kind: 'holder' }>, record: LeaseRecord): Promise<void> {
     if (!this.#everythingApplied()) return void this.#applier.kick();
     if (this.#hlc.last.wallMs > this.#clock.wallMs() + CLOCK_AHEAD_MS_MAX) return;
-    await this.#appendMarker({ epoch: role.epoch, streams: role.streams }, encodeLeaseRecord(record));
+    const revision = this.#log.lease?.revision ?? 0;
+    await this.#appendMarker({ epoch: role.epoch, streams: role.streams }, encodeLease({ record, revision }));
     if (this.#role !== role) return;
     role.accepting = true;
-    this.#events.add('hub-accepting', 'info', `this region accepts writes for ${this.#config.namespace}, epoch ${role.epoch}`);
+    this.#events.add(
+      'hub-accepting',
+      'info',
+      `this region accepts writes for ${this.#config.namespace}, epoch ${role.epoch}`,
+    );
   }
 
   /** Every stream is applied up to its seal, or to what is held of it here: reads here then show all that is valid. */
@@ -356,15 +443,28 @@ export class Authority implements HolderGate {
     return this.#log.streams().every((stream) => {
       const standing = this.#log.standing(stream);
       if (standing.kind === 'unknown' || this.#applier.haltedReason(stream) !== undefined) return true;
-      const upTo = standing.kind === 'sealed' ? Math.min(standing.seal, this.#log.head(stream).seq) : this.#log.head(stream).seq;
+      const upTo =
+        standing.kind === 'sealed' ? Math.min(standing.seal, this.#log.head(stream).seq) : this.#log.head(stream).seq;
       return this.#applier.checkpoint(stream) >= upTo;
     });
   }
 
   async #promoteAutomatically(lease: Lease): Promise<void> {
-    this.#events.add('hub-suspected', 'warning', `the lease of ${lease.record.holder} for ${this.#config.namespace} has lapsed`);
+    this.#events.add(
+      'hub-suspected',
+      'warning',
+      `the lease of ${lease.record.holder} for ${this.#config.namespace} has lapsed`,
+    );
     const others = this.#othersThan(lease.record.holder);
-    const delayMs = await candidateDelayMs({ region: this.#region, others, lease, log: this.#log, peers: this.#peers, clock: this.#clock, stepMs: this.#config.leaseMs / 4 });
+    const delayMs = await candidateDelayMs({
+      region: this.#region,
+      others,
+      lease,
+      log: this.#log,
+      peers: this.#peers,
+      clock: this.#clock,
+      stepMs: this.#config.leaseMs / 4,
+    });
     if (delayMs > 0) {
       await this.#clock.sleep(delayMs * (0.9 + this.#random.next() / 5), this.#stopping.signal);
       const now = await this.#readLease();
@@ -378,12 +478,18 @@ export class Authority implements HolderGate {
   }
 
   #assertEligible(): void {
-    if (!this.#config.promotable.includes(this.#region)) throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is not promotable`);
-    if (this.#applier.rebuilding) throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is rebuilding its online store`);
+    if (!this.#config.promotable.includes(this.#region))
+      throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is not promotable`);
+    if (this.#applier.rebuilding)
+      throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is rebuilding its online store`);
   }
 
-  async #promote(kind: 'planned' | 'automatic', lease: Lease): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
-    if (this.#promotion !== undefined) throw new AntipodeError('FAILOVER_REFUSED', 'a promotion of this region is under way');
+  async #promote(
+    kind: 'planned' | 'automatic',
+    lease: Lease,
+  ): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
+    if (this.#promotion !== undefined)
+      throw new AntipodeError('FAILOVER_REFUSED', 'a promotion of this region is under way');
     const startedMs = this.#clock.monotonicMs();
     const running = this.#promoteOnce(kind, lease, startedMs);
     this.#promotion = running;
@@ -392,8 +498,16 @@ export class Authority implements HolderGate {
       return await running;
     } catch (caught) {
       const error = toAntipodeError(caught);
-      this.#events.add('promotion-failed', 'warning', `promotion to hub of ${this.#config.namespace}: ${error.message}`);
-      await this.#audit.append(this.#region, 'promotion-failed', { namespace: this.#config.namespace, epoch: lease.record.epoch, reason: error.message });
+      this.#events.add(
+        'promotion-failed',
+        'warning',
+        `promotion to hub of ${this.#config.namespace}: ${error.message}`,
+      );
+      await this.#audit.append(this.#region, 'promotion-failed', {
+        namespace: this.#config.namespace,
+        epoch: lease.record.epoch,
+        reason: error.message,
+      });
       throw error;
     } finally {
       this.#promotion = undefined;
@@ -401,24 +515,60 @@ export class Authority implements HolderGate {
     }
   }
 
-  async #promoteOnce(kind: 'planned' | 'automatic', lease: Lease, startedMs: number): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
+  async #promoteOnce(
+    kind: 'planned' | 'automatic',
+    lease: Lease,
+    startedMs: number,
+  ): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
     const { namespace } = this.#config;
-    this.#events.add('promotion-started', 'warning', `this region takes over ${namespace} from ${lease.record.holder} (${kind})`);
+    this.#events.add(
+      'promotion-started',
+      'warning',
+      `this region takes over ${namespace} from ${lease.record.holder} (${kind})`,
+    );
     const drained = kind === 'planned' ? await this.#drainHolder(lease) : undefined;
     const others = this.#othersThan(lease.record.holder);
-    const prepared = await preparePromotion({ region: this.#region, lease, others, drained, log: this.#log, peers: this.#peers });
+    const prepared = await preparePromotion({
+      region: this.#region,
+      lease,
+      others,
+      drained,
+      log: this.#log,
+      peers: this.#peers,
+    });
     const counted = prepared.promised.filter((name) => name !== lease.record.holder).length;
-    const clean = drained !== undefined || counted >= promisesForCleanPromotion({ syncReplicas: 0, promotableOthers: others.length + 1 });
+    const clean =
+      drained !== undefined ||
+      counted >= promisesForCleanPromotion({ syncReplicas: 0, promotableOthers: others.length + 1 });
     const streams = this.#mintStreams();
-    const record = promotedRecord(lease.record, { holder: this.#region, streams, seal: prepared.seal, promised: prepared.promised, missing: prepared.missing, lossy: !clean });
+    const record = promotedRecord(lease.record, {
+      holder: this.#region,
+      streams,
+      seal: prepared.seal,
+      promised: prepared.promised,
+      missing: prepared.missing,
+      lossy: !clean,
+    });
     const sentMs = this.#clock.monotonicMs();
     const outcome = await this.#compareAndSet(lease.revision, record);
     if (outcome.kind !== 'ok') throw new AntipodeError('FAILOVER_REFUSED', 'the lease changed during the promotion');
-    await this.#audit.append(this.#region, 'promotion-completed', { namespace, epoch: record.epoch, from: lease.record.holder, kind, promised: prepared.promised.join(' '), missing: prepared.missing.join(' '), lossy: !clean });
+    await this.#audit.append(this.#region, 'promotion-completed', {
+      namespace,
+      epoch: record.epoch,
+      from: lease.record.holder,
+      kind,
+      promised: prepared.promised.join(' '),
+      missing: prepared.missing.join(' '),
+      lossy: !clean,
+    });
     await this.#becomeHolder({ record, revision: outcome.revision }, streams, sentMs);
     await this.#untilAccepting();
     const durationMs = Math.round(this.#clock.monotonicMs() - startedMs);
-    this.#events.add('promotion-completed', 'info', `this region is hub of ${namespace}, epoch ${record.epoch}, ${durationMs} ms after it began${clean ? '' : '; the old hub may hold a tail'}`);
+    this.#events.add(
+      'promotion-completed',
+      'info',
+      `this region is hub of ${namespace}, epoch ${record.epoch}, ${durationMs} ms after it began${clean ? '' : '; the old hub may hold a tail'}`,
+    );
     return { epoch: record.epoch, lossy: !clean, durationMs };
   }
 
@@ -427,7 +577,8 @@ export class Authority implements HolderGate {
     const deadlineMs = this.#clock.monotonicMs() + CATCH_UP_MS_MAX;
     let renewedMs = this.#clock.monotonicMs();
     while (this.#role.kind === 'holder' && !this.#role.accepting) {
-      if (this.#clock.monotonicMs() > deadlineMs) throw new AntipodeError('FAILOVER_REFUSED', 'this region holds the lease but has not caught up yet');
+      if (this.#clock.monotonicMs() > deadlineMs)
+        throw new AntipodeError('FAILOVER_REFUSED', 'this region holds the lease but has not caught up yet');
       await this.#clock.sleep(20, this.#stopping.signal);
       if (!this.#everythingApplied() && this.#clock.monotonicMs() - renewedMs < this.#config.leaseMs / 4) continue;
       renewedMs = this.#clock.monotonicMs();
@@ -440,17 +591,31 @@ export class Authority implements HolderGate {
   async #drainHolder(lease: Lease): Promise<CollectedPromise | undefined> {
     const { holder, epoch } = lease.record;
     try {
-      const { answer } = await this.#peers.request(holder, 'drain', { namespace: this.#config.namespace, epoch, revision: lease.revision, candidate: this.#region }, { timeoutMs: DRAIN_TIMEOUT_MS });
+      const { answer } = await this.#peers.request(
+        holder,
+        'drain',
+        { namespace: this.#config.namespace, epoch, revision: lease.revision, candidate: this.#region },
+        { timeoutMs: DRAIN_TIMEOUT_MS },
+      );
       return { region: holder, heads: answer.heads };
     } catch (caught) {
       const error = toAntipodeError(caught);
-      if (error.disposition === 'reset') throw new AntipodeError('FAILOVER_REFUSED', `${holder}: ${error.message}`, { cause: error });
+      if (error.disposition === 'reset')
+        throw new AntipodeError('FAILOVER_REFUSED', `${holder}: ${error.message}`, { cause: error });
       const waitMs = this.#config.leaseMs + this.#config.marginMs;
-      this.#events.add('drain-unanswered', 'warning', `${holder} does not answer; waiting ${waitMs} ms for its lease to lapse`);
+      this.#events.add(
+        'drain-unanswered',
+        'warning',
+        `${holder} does not answer; waiting ${waitMs} ms for its lease to lapse`,
+      );
       const before = lease.revision;
       await this.#clock.sleep(waitMs * 1.1, this.#stopping.signal);
       const now = await this.#readLease();
-      if (now === undefined || now.revision !== before) throw new AntipodeError('FAILOVER_REFUSED', `${holder} does not answer this region but renews its lease: restore the link, or stop ${holder}`);
+      if (now === undefined || now.revision !== before)
+        throw new AntipodeError(
+          'FAILOVER_REFUSED',
+          `${holder} does not answer this region but renews its lease: restore the link, or stop ${holder}`,
+        );
       return undefined;
     }
   }

@@ -14,12 +14,24 @@ const INSPECT_TIMEOUT_MS = 1000;
  * nothing that is not here. When one saw more or something else, or cannot be asked, the answer is no, and the holder goes
  * on under a new incarnation, which is always safe: a new incarnation reuses no seq.
  */
-export async function logIsWhole(options: { readonly lease: Lease; readonly streams: readonly StreamKey[]; readonly log: NamespaceLog; readonly peers: Peers; readonly clock: Clock; readonly events: EventList }): Promise<boolean> {
+export async function logIsWhole(options: {
+  readonly lease: Lease;
+  readonly streams: readonly StreamKey[];
+  readonly log: NamespaceLog;
+  readonly peers: Peers;
+  readonly clock: Clock;
+  readonly events: EventList;
+}): Promise<boolean> {
   const { lease, streams, log, peers, clock, events } = options;
   for (const stream of streams) {
     const reported = lease.record.reported[stream] ?? 0;
     if (log.head(stream).seq < reported) {
-      events.add('log-behind', 'error', `${stream} ends at ${log.head(stream).seq}, the control store saw ${reported}: new incarnation`, { stream });
+      events.add(
+        'log-behind',
+        'error',
+        `${stream} ends at ${log.head(stream).seq}, the control store saw ${reported}: new incarnation`,
+        { stream },
+      );
       return false;
     }
   }
@@ -29,14 +41,23 @@ export async function logIsWhole(options: { readonly lease: Lease; readonly stre
     for (const peer of [...unasked]) {
       const verdict = await vouches(peer, streams, log, peers);
       if (verdict === 'behind') {
-        events.add('log-behind', 'error', `${peer} holds more of this region's streams than this region: new incarnation`, { peer });
+        events.add(
+          'log-behind',
+          'error',
+          `${peer} holds more of this region's streams than this region: new incarnation`,
+          { peer },
+        );
         return false;
       }
       if (verdict === 'whole') unasked.delete(peer);
     }
     if (unasked.size === 0) break;
     if (clock.monotonicMs() > deadlineMs) {
-      events.add('log-not-vouched', 'warning', `${[...unasked].join(', ')} could not vouch for this region's log: new incarnation`);
+      events.add(
+        'log-not-vouched',
+        'warning',
+        `${[...unasked].join(', ')} could not vouch for this region's log: new incarnation`,
+      );
       return false;
     }
     await clock.sleep(100);
@@ -44,16 +65,27 @@ export async function logIsWhole(options: { readonly lease: Lease; readonly stre
   return true;
 }
 
-async function vouches(peer: string, streams: readonly StreamKey[], log: NamespaceLog, peers: Peers): Promise<'whole' | 'behind' | 'silent'> {
+async function vouches(
+  peer: string,
+  streams: readonly StreamKey[],
+  log: NamespaceLog,
+  peers: Peers,
+): Promise<'whole' | 'behind' | 'silent'> {
   if (!peers.connected(peer)) return 'silent';
   try {
-    const heads = await peers.request(peer, 'inspect', { streams: streams.map((stream) => ({ stream, at: 0 })) }, { timeoutMs: INSPECT_TIMEOUT_MS });
+    const heads = await peers.request(
+      peer,
+      'inspect',
+      { streams: streams.map((stream) => ({ stream, at: 0 })) },
+      { timeoutMs: INSPECT_TIMEOUT_MS },
+    );
     const at = streams.map((stream) => ({ stream, at: heads.answer.streams[stream]?.head ?? 0 }));
     if (at.some(({ stream, at: seq }) => seq > log.head(stream).seq)) return 'behind';
     const hashes = await peers.request(peer, 'inspect', { streams: at }, { timeoutMs: INSPECT_TIMEOUT_MS });
     for (const { stream, at: seq } of at) {
       const own = log.hashAt(stream, seq);
-      if (own === undefined || Buffer.from(own).toString('hex') !== hashes.answer.streams[stream]?.hashAt) return 'behind';
+      if (own === undefined || Buffer.from(own).toString('hex') !== hashes.answer.streams[stream]?.hashAt)
+        return 'behind';
     }
     return 'whole';
   } catch {

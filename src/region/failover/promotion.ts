@@ -1,6 +1,6 @@
 import { decodeFrame, envelopeHash } from '#core/codec/frame';
-import { type Lease, sealOfPromises } from '#core/failover/lease';
 import { AntipodeError, toAntipodeError } from '#core/errors';
+import { type Lease, sealOfPromises } from '#core/failover/lease';
 import type { StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
@@ -44,20 +44,33 @@ export async function preparePromotion(options: {
   const asked = await Promise.all(
     options.others.map(async (other): Promise<CollectedPromise | undefined> => {
       try {
-        const { answer } = await peers.request(other, 'promise', { namespace, epoch, revision: lease.revision, candidate: region }, { timeoutMs: PROMISE_TIMEOUT_MS });
+        const { answer } = await peers.request(
+          other,
+          'promise',
+          { namespace, epoch, revision: lease.revision, candidate: region },
+          { timeoutMs: PROMISE_TIMEOUT_MS },
+        );
         return { region: other, heads: answer.heads };
       } catch {
         return undefined;
       }
     }),
   );
-  let counted = [own, ...asked.filter((promise) => promise !== undefined), ...(options.drained === undefined ? [] : [options.drained])];
+  let counted = [
+    own,
+    ...asked.filter((promise) => promise !== undefined),
+    ...(options.drained === undefined ? [] : [options.drained]),
+  ];
   for (;;) {
     const seal = sealOfPromises(streams, counted);
     const failed = await fetchUpTo({ seal, sources: counted, region, log, peers });
     if (failed === undefined) {
       const promised = counted.map((promise) => promise.region);
-      return { seal, promised, missing: [lease.record.holder, ...options.others].filter((name) => !promised.includes(name)) };
+      return {
+        seal,
+        promised,
+        missing: [lease.record.holder, ...options.others].filter((name) => !promised.includes(name)),
+      };
     }
     counted = counted.filter((promise) => promise.region !== failed);
   }
@@ -87,30 +100,63 @@ async function fetchUpTo(options: {
   return undefined;
 }
 
-async function fetchPiece(options: { stream: StreamKey; upTo: number; source: string; log: NamespaceLog; peers: Peers }): Promise<void> {
+async function fetchPiece(options: {
+  stream: StreamKey;
+  upTo: number;
+  source: string;
+  log: NamespaceLog;
+  peers: Peers;
+}): Promise<void> {
   const { stream, upTo, source, log, peers } = options;
   const before = log.queuedHead(stream).seq;
-  const { blob } = await peers.request(source, 'fetch', { stream, after: before, upTo }, { timeoutMs: FETCH_TIMEOUT_MS });
+  const { blob } = await peers.request(
+    source,
+    'fetch',
+    { stream, after: before, upTo },
+    { timeoutMs: FETCH_TIMEOUT_MS },
+  );
   for (const bytes of unpackFrames(blob)) {
     const { frame } = decodeFrame(bytes);
-    if (frame.stream !== stream) throw new AntipodeError('FRAME_FOREIGN_ORIGIN', `${source} sent a frame of ${frame.stream} as one of ${stream}`);
-    const logged = { from: frame.from, to: frame.to, hash: Buffer.from(envelopeHash(bytes)), bytes: Buffer.from(bytes), previousHash: frame.previousHash, epoch: frame.epoch };
+    if (frame.stream !== stream)
+      throw new AntipodeError('FRAME_FOREIGN_ORIGIN', `${source} sent a frame of ${frame.stream} as one of ${stream}`);
+    const logged = {
+      from: frame.from,
+      to: frame.to,
+      hash: Buffer.from(envelopeHash(bytes)),
+      bytes: Buffer.from(bytes),
+      previousHash: frame.previousHash,
+      epoch: frame.epoch,
+    };
     await log.mirror(stream, logged, { forPromotion: true });
   }
-  if (log.head(stream).seq === before) throw new AntipodeError('PEER_UNAVAILABLE', `${source} sent nothing of ${stream} after ${before}`);
+  if (log.head(stream).seq === before)
+    throw new AntipodeError('PEER_UNAVAILABLE', `${source} sent nothing of ${stream} after ${before}`);
 }
 
 /**
  * How long a candidate waits before it begins, so that the most advanced region goes first: nobody waits who holds as much
  * as every region that answers; the others wait one step for each that holds more, or as much and comes first by name.
  */
-export async function candidateDelayMs(options: { readonly region: string; readonly others: readonly string[]; readonly lease: Lease; readonly log: NamespaceLog; readonly peers: Peers; readonly clock: Clock; readonly stepMs: number }): Promise<number> {
+export async function candidateDelayMs(options: {
+  readonly region: string;
+  readonly others: readonly string[];
+  readonly lease: Lease;
+  readonly log: NamespaceLog;
+  readonly peers: Peers;
+  readonly clock: Clock;
+  readonly stepMs: number;
+}): Promise<number> {
   const { streams } = options.lease.record;
   const own = streams.reduce((sum, stream) => sum + options.log.head(stream).seq, 0);
   const ahead = await Promise.all(
     options.others.map(async (other) => {
       try {
-        const { answer } = await options.peers.request(other, 'inspect', { streams: streams.map((stream) => ({ stream, at: 0 })) }, { timeoutMs: 1000 });
+        const { answer } = await options.peers.request(
+          other,
+          'inspect',
+          { streams: streams.map((stream) => ({ stream, at: 0 })) },
+          { timeoutMs: 1000 },
+        );
         const theirs = streams.reduce((sum, stream) => sum + (answer.streams[stream]?.head ?? 0), 0);
         return theirs > own || (theirs === own && other < options.region);
       } catch {

@@ -97,9 +97,21 @@ export class Tails {
       if (standing.kind !== 'sealed') continue;
       const head = this.#log.head(stream).seq;
       if (head <= standing.seal || this.#tails.has(stream)) continue;
-      const tail: Tail = { stream, from: standing.seal, to: head, replayedTo: standing.seal, announced: false, done: false };
+      const tail: Tail = {
+        stream,
+        from: standing.seal,
+        to: head,
+        replayedTo: standing.seal,
+        announced: false,
+        done: false,
+      };
       this.#tails.set(stream, tail);
-      this.#events.add('tail-found', 'warning', `${head - standing.seal} changes of ${stream} lie beyond its seal ${standing.seal}`, { stream, from: standing.seal, to: head });
+      this.#events.add(
+        'tail-found',
+        'warning',
+        `${head - standing.seal} changes of ${stream} lie beyond its seal ${standing.seal}`,
+        { stream, from: standing.seal, to: head },
+      );
       await this.#audit.append(this.#region, 'tail-found', { stream, from: standing.seal, to: head });
     }
     if (this.#policy !== 'replay') return;
@@ -141,7 +153,10 @@ export class Tails {
       const frames = this.#log.read(tail.stream, tail.replayedTo, PIECE_BYTES).filter((frame) => frame.to <= tail.to);
       const replayedTo =
         hub === this.#region
-          ? await this.take(tail.stream, frames.map((frame) => Buffer.from(frame.bytes)))
+          ? await this.take(
+              tail.stream,
+              frames.map((frame) => Buffer.from(frame.bytes)),
+            )
           : await this.#send(hub, tail.stream, frames);
       if (replayedTo <= tail.replayedTo && frames.length > 0 && replayedTo < tail.to) {
         // The hub knows less than was thought (a new hub): go back to where it is; at the same place wait for the next round.
@@ -153,25 +168,42 @@ export class Tails {
       tail.replayedTo = replayedTo;
       if (tail.replayedTo >= tail.to) {
         tail.done = true;
-        this.#events.add('tail-replayed', 'info', `${tail.to - tail.from} changes beyond the seal of ${tail.stream} were taken over by ${hub}`, { stream: tail.stream });
-        await this.#audit.append(this.#region, 'tail-replayed', { stream: tail.stream, from: tail.from, to: tail.to, hub });
+        this.#events.add(
+          'tail-replayed',
+          'info',
+          `${tail.to - tail.from} changes beyond the seal of ${tail.stream} were taken over by ${hub}`,
+          { stream: tail.stream },
+        );
+        await this.#audit.append(this.#region, 'tail-replayed', {
+          stream: tail.stream,
+          from: tail.from,
+          to: tail.to,
+          hub,
+        });
       }
     }
   }
 
   async #send(hub: string, stream: StreamKey, frames: readonly { readonly bytes: Uint8Array }[]): Promise<number> {
-    const { answer } = await this.#peers.request(hub, 'replay', { namespace: this.#namespace, stream }, { timeoutMs: REPLAY_TIMEOUT_MS, blob: packFrames(frames) });
+    const { answer } = await this.#peers.request(
+      hub,
+      'replay',
+      { namespace: this.#namespace, stream },
+      { timeoutMs: REPLAY_TIMEOUT_MS, blob: packFrames(frames) },
+    );
     return answer.replayedTo;
   }
 
   async #takeInOrder(stream: StreamKey, frames: readonly Buffer[]): Promise<number> {
     const standing = this.#log.standing(stream);
     if (standing.kind !== 'sealed') throw new AntipodeError('STREAM_NOT_FOUND', `${stream} has no seal known here`);
-    if (this.#gate.appendable() === undefined) throw new AntipodeError('NOT_HOLDER', `${this.#region} does not hold the lease of ${this.#namespace}`);
+    if (this.#gate.appendable() === undefined)
+      throw new AntipodeError('NOT_HOLDER', `${this.#region} does not hold the lease of ${this.#namespace}`);
     let position = Math.max(standing.seal, this.#takenTo(stream));
     for (const bytes of frames) {
       const { frame } = decodeFrame(bytes);
-      if (frame.stream !== stream) throw new AntipodeError('FRAME_FOREIGN_ORIGIN', `a frame of ${frame.stream} was offered as one of ${stream}`);
+      if (frame.stream !== stream)
+        throw new AntipodeError('FRAME_FOREIGN_ORIGIN', `a frame of ${frame.stream} was offered as one of ${stream}`);
       if (frame.to <= position) continue;
       if (frame.from > position) break;
       if (frame.kind === 'rows') await this.#takeRows(frame);
@@ -190,7 +222,8 @@ export class Tails {
   async #takeRows(frame: Frame): Promise<void> {
     const id = parseStreamKey(frame.stream);
     const codec = this.#views.version(frame.viewVersion);
-    if (id === undefined || codec === undefined) throw new AntipodeError('DEFINITION_UNDECODABLE', `view version ${frame.viewVersion} is not known here`);
+    if (id === undefined || codec === undefined)
+      throw new AntipodeError('DEFINITION_UNDECODABLE', `view version ${frame.viewVersion} is not known here`);
     // A tail frame that was itself a replay keeps its first identity; when that tail is taken over already, so is this.
     const source = frame.replay ?? {
       tail: { stream: frame.stream, from: frame.from, to: frame.to },

@@ -1,5 +1,11 @@
 import { type Change, changeBytes, encodeChanges } from '#core/codec/changes';
-import { type EncodedFrame, encodeFrame, FULL_CLASS, type IdempotencyEntry, type ReplaySource } from '#core/codec/frame';
+import {
+  type EncodedFrame,
+  encodeFrame,
+  FULL_CLASS,
+  type IdempotencyEntry,
+  type ReplaySource,
+} from '#core/codec/frame';
 import type { StreamHead, StreamKey } from '#core/model/stream';
 import type { Hlc } from '#core/time/hlc';
 
@@ -81,7 +87,13 @@ export class FrameBuilder {
   }
 
   /** Changes of one frame of a tail, with the ids and stamps they had. */
-  replay(context: FrameContext, hlc: Hlc, changes: readonly Change[], entries: readonly ReplayEntry[], source: ReplaySource): void {
+  replay(
+    context: FrameContext,
+    hlc: Hlc,
+    changes: readonly Change[],
+    entries: readonly ReplayEntry[],
+    source: ReplaySource,
+  ): void {
     const idempotency = entries.map(({ key, first, count, complete }) => ({
       key,
       from: this.#head.seq + first,
@@ -91,7 +103,15 @@ export class FrameBuilder {
     this.#push('rows', context, hlc, changes.length, encodeChanges(changes), idempotency, source);
   }
 
-  #push(kind: 'rows' | 'definition' | 'epoch', context: FrameContext, hlc: Hlc, count: number, payload: Uint8Array, idempotency: readonly IdempotencyEntry[], replay: ReplaySource | null): void {
+  #push(
+    kind: 'rows' | 'definition' | 'epoch',
+    context: FrameContext,
+    hlc: Hlc,
+    count: number,
+    payload: Uint8Array,
+    idempotency: readonly IdempotencyEntry[],
+    replay: ReplaySource | null,
+  ): void {
     const frame = encodeFrame({
       ...context,
       kind,

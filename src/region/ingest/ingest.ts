@@ -1,10 +1,9 @@
-import { encodeChanges, decodeChanges } from '#core/codec/changes';
+import { decodeChanges, encodeChanges } from '#core/codec/changes';
 import type { ViewCodec } from '#core/codec/view-codec';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import type { Clock } from '#ports/clock';
 import type { Random } from '#ports/random';
 import type { ViewRegistry } from '#region/apply/view-registry';
-import type { IngestCounters } from '#region/status';
 import type { IngestRequest, IngestResult } from '#region/engine-api';
 import type { HolderGate } from '#region/ingest/holder-gate';
 import type { NamespaceWriter } from '#region/ingest/namespace-writer';
@@ -12,6 +11,7 @@ import type { Quarantine } from '#region/ingest/quarantine';
 import { validateRequest } from '#region/ingest/validate';
 import { RateCounter } from '#region/observe/counters';
 import type { Peers } from '#region/replicate/peers';
+import type { IngestCounters } from '#region/status';
 
 /** How long a forwarded write may take before its outcome is unknown, ms. */
 const FORWARD_TIMEOUT_MS = 15_000;
@@ -73,14 +73,22 @@ export class Ingest {
     try {
       const codec = this.#views.version(request.version);
       if (codec === undefined || codec.view.name !== request.view) {
-        throw new AntipodeError('VIEW_NOT_FOUND', `feature view ${request.view} has no version ${request.version} here`);
+        throw new AntipodeError(
+          'VIEW_NOT_FOUND',
+          `feature view ${request.view} has no version ${request.version} here`,
+        );
       }
       const namespace = this.#namespaces.get(codec.view.namespace);
-      if (namespace === undefined) throw new AntipodeError('VIEW_NOT_FOUND', `namespace ${codec.view.namespace} of ${request.view} is not configured`);
+      if (namespace === undefined)
+        throw new AntipodeError(
+          'VIEW_NOT_FOUND',
+          `namespace ${codec.view.namespace} of ${request.view} is not configured`,
+        );
       const key = request.idempotencyKey ?? `minted-${this.#random.hex(16)}`;
       const hub = namespace.gate.hub();
       if (hub !== this.#region || namespace.gate.appendable() === undefined) {
-        if (options.forwarded) throw new AntipodeError('NOT_HOLDER', `${this.#region} does not hold the lease of ${codec.view.namespace}`);
+        if (options.forwarded)
+          throw new AntipodeError('NOT_HOLDER', `${this.#region} does not hold the lease of ${codec.view.namespace}`);
         return await this.#forward(request, codec, key, hub);
       }
       return await this.#accept(request, codec, key, namespace);
@@ -90,24 +98,48 @@ export class Ingest {
     }
   }
 
-  async #accept(request: IngestRequest, codec: ViewCodec, key: string, namespace: IngestNamespace): Promise<IngestResult> {
+  async #accept(
+    request: IngestRequest,
+    codec: ViewCodec,
+    key: string,
+    namespace: IngestNamespace,
+  ): Promise<IngestResult> {
     const { changes, quarantined } = validateRequest({ ...request, idempotencyKey: key }, codec, this.#clock.wallMs());
     if (quarantined.length > 0) await this.#quarantine.hold(request, key, codec, quarantined);
     if (changes.length === 0) return { accepted: 0, quarantined, duplicate: false, hub: this.#region, positions: {} };
     const receipt = await namespace.writer.write(codec, changes, key);
     if (receipt.duplicate) this.#duplicateRequests += 1;
     else this.#accepted.add(changes.length, this.#clock.monotonicMs());
-    return { accepted: changes.length, quarantined, duplicate: receipt.duplicate, hub: this.#region, positions: receipt.positions };
+    return {
+      accepted: changes.length,
+      quarantined,
+      duplicate: receipt.duplicate,
+      hub: this.#region,
+      positions: receipt.positions,
+    };
   }
 
-  async #forward(request: IngestRequest, codec: ViewCodec, idempotencyKey: string, hub: string | undefined): Promise<IngestResult> {
+  async #forward(
+    request: IngestRequest,
+    codec: ViewCodec,
+    idempotencyKey: string,
+    hub: string | undefined,
+  ): Promise<IngestResult> {
     if (hub === undefined || hub === this.#region || !this.#peers.connected(hub)) {
-      throw new AntipodeError('NO_HUB', hub === undefined || hub === this.#region ? `no region accepts writes for ${codec.view.namespace}` : `the hub ${hub} cannot be reached from ${this.#region}`);
+      throw new AntipodeError(
+        'NO_HUB',
+        hub === undefined || hub === this.#region
+          ? `no region accepts writes for ${codec.view.namespace}`
+          : `the hub ${hub} cannot be reached from ${this.#region}`,
+      );
     }
     this.#forwardedRequests += 1;
     const count = Buffer.allocUnsafe(4);
     count.writeUInt32BE(request.changes.length);
-    const blob = Buffer.concat([count, encodeChanges(request.changes.map((change, offset) => ({ ...change, offset })))]);
+    const blob = Buffer.concat([
+      count,
+      encodeChanges(request.changes.map((change, offset) => ({ ...change, offset }))),
+    ]);
     const body = { view: request.view, version: request.version, idempotencyKey };
     try {
       const { answer } = await this.#peers.request(hub, 'ingest', body, { timeoutMs: FORWARD_TIMEOUT_MS, blob });
@@ -115,7 +147,8 @@ export class Ingest {
     } catch (caught) {
       const error = toAntipodeError(caught);
       // NOT_HOLDER comes before anything was appended. A lost channel or deadline leaves the outcome open.
-      if (error.code === 'NOT_HOLDER') throw new AntipodeError('NO_HUB', `${hub} is not the hub any more`, { cause: error });
+      if (error.code === 'NOT_HOLDER')
+        throw new AntipodeError('NO_HUB', `${hub} is not the hub any more`, { cause: error });
       if (error.code === 'PEER_UNAVAILABLE' || error.code === 'PEER_TIMEOUT') {
         throw new AntipodeError('OUTCOME_UNKNOWN', `the hub ${hub} did not answer`, { cause: error });
       }

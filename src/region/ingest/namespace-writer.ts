@@ -48,7 +48,9 @@ interface ClientWrite {
 }
 
 interface Pending {
-  readonly work: { readonly kind: 'client'; readonly write: ClientWrite } | { readonly kind: 'replay'; readonly write: ReplayWrite };
+  readonly work:
+    | { readonly kind: 'client'; readonly write: ClientWrite }
+    | { readonly kind: 'replay'; readonly write: ReplayWrite };
   readonly bytes: number;
   readonly resolve: (positions: Record<StreamKey, number>) => void;
   readonly reject: (error: AntipodeError) => void;
@@ -157,7 +159,11 @@ export class NamespaceWriter {
       if (base === undefined) continue;
       const writes = grant.streams.map((stream, index) => {
         const builder = new FrameBuilder(this.#log.queuedHead(stream));
-        builder.epochMarker(this.#context(stream, grant.epoch, ''), { wallMs: base.wallMs, counter: base.counter + index }, record);
+        builder.epochMarker(
+          this.#context(stream, grant.epoch, ''),
+          { wallMs: base.wallMs, counter: base.counter + index },
+          record,
+        );
         return this.#log.append(stream, grant.epoch, builder.frames);
       });
       await Promise.all(writes);
@@ -178,7 +184,10 @@ export class NamespaceWriter {
 
   #enqueue(work: Pending['work'], bytes: number): Promise<Record<StreamKey, number>> {
     if (this.#outstandingBytes + bytes > OUTSTANDING_BYTES_MAX && this.#outstandingBytes > 0) {
-      throw new AntipodeError('OVERLOADED', `${this.#outstandingBytes} bytes of writes wait for the log of ${this.#namespace}`);
+      throw new AntipodeError(
+        'OVERLOADED',
+        `${this.#outstandingBytes} bytes of writes wait for the log of ${this.#namespace}`,
+      );
     }
     if (this.#host.freeBytes() < DISK_RESERVE_BYTES) {
       throw new AntipodeError('DISK_FULL', `less than ${DISK_RESERVE_BYTES / 1024 / 1024} MiB are free for the log`);
@@ -218,14 +227,16 @@ export class NamespaceWriter {
   #take(): Pending[] {
     let bytes = 0;
     let count = 0;
-    while (count < this.#pending.length && (count === 0 || bytes < COMMIT_BYTES_MAX)) bytes += (this.#pending[count++] as Pending).bytes;
+    while (count < this.#pending.length && (count === 0 || bytes < COMMIT_BYTES_MAX))
+      bytes += (this.#pending[count++] as Pending).bytes;
     return this.#pending.splice(0, count);
   }
 
   /** The synchronous step, then the wait for the disk. Answers are given outside, so that the next commit need not wait for them. */
   async #commit(batch: readonly Pending[]): Promise<void> {
     const grant = this.#gate.appendable();
-    if (grant === undefined) throw new AntipodeError('NOT_HOLDER', `this region does not hold the lease of ${this.#namespace}`);
+    if (grant === undefined)
+      throw new AntipodeError('NOT_HOLDER', `this region does not hold the lease of ${this.#namespace}`);
     const builders = new Map<StreamKey, FrameBuilder>();
     const { positions, defined } = this.#build(batch, grant, builders);
     const durable = [...builders].map(([stream, builder]) => this.#log.append(stream, grant.epoch, builder.frames));
@@ -234,7 +245,11 @@ export class NamespaceWriter {
     for (const item of batch) void this.#answer(item, grant.epoch, positions.get(item) ?? {});
   }
 
-  #build(batch: readonly Pending[], grant: AppendGrant, builders: Map<StreamKey, FrameBuilder>): { positions: Map<Pending, Record<StreamKey, number>>; defined: string[] } {
+  #build(
+    batch: readonly Pending[],
+    grant: AppendGrant,
+    builders: Map<StreamKey, FrameBuilder>,
+  ): { positions: Map<Pending, Record<StreamKey, number>>; defined: string[] } {
     const defined: string[] = [];
     const groups = new Map<string, { codec: ViewCodec; stream: StreamKey; parts: FramePart[]; items: Pending[] }>();
     const positions = new Map<Pending, Record<StreamKey, number>>(batch.map((item) => [item, {}]));
@@ -250,7 +265,11 @@ export class NamespaceWriter {
       const mark = `${stream} ${codec.view.version}`;
       if (this.#defined.has(mark) || defined.includes(mark)) return;
       const bytes = this.#views.definitionBytes(codec.view.version);
-      if (bytes === undefined) throw new AntipodeError('VIEW_NOT_FOUND', `version ${codec.view.version} of ${codec.view.name} is not known here`);
+      if (bytes === undefined)
+        throw new AntipodeError(
+          'VIEW_NOT_FOUND',
+          `version ${codec.view.version} of ${codec.view.name} is not known here`,
+        );
       builderOf(stream).definition(this.#context(stream, grant.epoch, codec.view.version), this.#reserve(1), bytes);
       defined.push(mark);
     };
@@ -269,7 +288,13 @@ export class NamespaceWriter {
         const stream = grant.streams[partition] as StreamKey;
         define(codec, stream);
         const builder = builderOf(stream);
-        builder.replay(this.#context(stream, grant.epoch, codec.view.version), this.#reserve(changes.length), changes, entries, source);
+        builder.replay(
+          this.#context(stream, grant.epoch, codec.view.version),
+          this.#reserve(changes.length),
+          changes,
+          entries,
+          source,
+        );
         positions.set(item, { [stream]: builder.head.seq });
       }
     }
@@ -289,7 +314,13 @@ export class NamespaceWriter {
   }
 
   #context(stream: StreamKey, epoch: number, viewVersion: string) {
-    return { stream, epoch, viewVersion, watermarkMs: Math.floor(this.#clock.wallMs()), applied: this.#applier.appliedVector(this.#namespace) };
+    return {
+      stream,
+      epoch,
+      viewVersion,
+      watermarkMs: Math.floor(this.#clock.wallMs()),
+      applied: this.#applier.appliedVector(this.#namespace),
+    };
   }
 
   async #answer(item: Pending, epoch: number, positions: Record<StreamKey, number>): Promise<void> {

@@ -22,9 +22,17 @@ export class Quarantine {
   }
 
   /** Durable once resolved. The key is made of the idempotency key, so a retried request holds a row back once. */
-  async hold(request: IngestRequest, idempotencyKey: string, codec: ViewCodec, rows: readonly QuarantinedChange[]): Promise<void> {
+  async hold(
+    request: IngestRequest,
+    idempotencyKey: string,
+    codec: ViewCodec,
+    rows: readonly QuarantinedChange[],
+  ): Promise<void> {
     if (this.#count + rows.length > QUARANTINE_ROWS_MAX) {
-      throw new AntipodeError('OVERLOADED', `the quarantine holds ${this.#count} rows, its limit is ${QUARANTINE_ROWS_MAX}`);
+      throw new AntipodeError(
+        'OVERLOADED',
+        `the quarantine holds ${this.#count} rows, its limit is ${QUARANTINE_ROWS_MAX}`,
+      );
     }
     const operations = rows.map((row) => {
       const change = request.changes[row.index];
@@ -38,7 +46,11 @@ export class Quarantine {
         key: change?.key.toString('base64'),
         row: change?.row.toString('base64'),
       };
-      return { kind: 'put' as const, key: `${PREFIX}${codec.view.name}/${idempotencyKey}/${String(row.index).padStart(6, '0')}`, value: Buffer.from(JSON.stringify(value), 'utf8') };
+      return {
+        kind: 'put' as const,
+        key: `${PREFIX}${codec.view.name}/${idempotencyKey}/${String(row.index).padStart(6, '0')}`,
+        value: Buffer.from(JSON.stringify(value), 'utf8'),
+      };
     });
     const added = operations.filter((operation) => this.#journal.get(operation.key) === undefined).length;
     await this.#journal.write(operations);

@@ -20,10 +20,16 @@ export interface ValidatedRequest {
  */
 export function validateRequest(request: IngestRequest, codec: ViewCodec, nowMs: number): ValidatedRequest {
   if (request.idempotencyKey !== undefined && !IDEMPOTENCY_KEY.test(request.idempotencyKey)) {
-    throw new AntipodeError('REQUEST_MALFORMED', 'an idempotency key has 1 to 128 printable ASCII characters without spaces');
+    throw new AntipodeError(
+      'REQUEST_MALFORMED',
+      'an idempotency key has 1 to 128 printable ASCII characters without spaces',
+    );
   }
   if (request.changes.length > REQUEST_CHANGES_MAX) {
-    throw new AntipodeError('REQUEST_TOO_LARGE', `${request.changes.length} changes in one request, at most ${REQUEST_CHANGES_MAX}`);
+    throw new AntipodeError(
+      'REQUEST_TOO_LARGE',
+      `${request.changes.length} changes in one request, at most ${REQUEST_CHANGES_MAX}`,
+    );
   }
   const latestUs = (nowMs + codec.view.eventTimeAheadMsMax) * 1000;
   const changes: IngestChange[] = [];
@@ -31,7 +37,8 @@ export function validateRequest(request: IngestRequest, codec: ViewCodec, nowMs:
   for (let index = 0; index < request.changes.length; index++) {
     const change = request.changes[index] as IngestChange;
     const where = `change ${index} of ${codec.view.name}`;
-    if (!Number.isSafeInteger(change.eventTimeUs)) throw new AntipodeError('ROW_INVALID', 'the event time is not a whole number of microseconds', { where });
+    if (!Number.isSafeInteger(change.eventTimeUs))
+      throw new AntipodeError('ROW_INVALID', 'the event time is not a whole number of microseconds', { where });
     try {
       codec.decodeKey(change.key);
       if (change.operation === 'upsert') codec.decodeRow(change.row, 0, change.row.length);

@@ -16,7 +16,12 @@ export class EventList {
     this.#log = options.log;
   }
 
-  add(event: string, severity: RegionEvent['severity'], message: string, fields: Readonly<Record<string, unknown>> = {}): void {
+  add(
+    event: string,
+    severity: RegionEvent['severity'],
+    message: string,
+    fields: Readonly<Record<string, unknown>> = {},
+  ): void {
     this.#events.push({ atMs: this.#clock.wallMs(), event, severity, message });
     if (this.#events.length > EVENTS_MAX) this.#events.shift();
     const level = severity === 'info' ? 'info' : severity === 'warning' ? 'warn' : 'error';

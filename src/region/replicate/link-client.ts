@@ -10,8 +10,8 @@ import { RpcEnd } from '#region/replicate/rpc';
 import {
   HEADS_MESSAGE,
   type Message,
-  parseBody,
   PROTOCOL_VERSION,
+  parseBody,
   type RequestAnswer,
   type RequestBody,
   type RequestName,
@@ -29,11 +29,17 @@ const REQUEST_TIMEOUT_MS = 5000;
 
 export interface LinkObserver {
   /** The peer's positions, several times a second. `watermarkMs` only for its own open streams. */
-  onHeads(peer: string, streams: ReadonlyMap<StreamKey, { readonly head: number; readonly watermarkMs: number | null }>, leases: Readonly<Record<string, number>>): void;
+  onHeads(
+    peer: string,
+    streams: ReadonlyMap<StreamKey, { readonly head: number; readonly watermarkMs: number | null }>,
+    leases: Readonly<Record<string, number>>,
+  ): void;
   onConnected(peer: string): void;
   onLost(peer: string, reason: string): void;
   /** A frame that is not what was asked for, or whose bytes are not what their hash says. */
   onBadFrame(peer: string, stream: StreamKey | undefined, error: AntipodeError): void;
+  /** The first frame of a new holder became durable here; `payload` holds the lease record. */
+  onEpochMarker(namespace: string, payload: Uint8Array): void;
   /** Whether this region itself extends the stream at this moment: then nobody else's frames are taken for it. */
   extendsItself(stream: StreamKey): boolean;
 }
@@ -142,8 +148,13 @@ export class LinkClient {
     };
   }
 
-  async request<N extends RequestName>(name: N, body: RequestBody<N>, options: { readonly timeoutMs: number; readonly blob?: Uint8Array }): Promise<{ answer: RequestAnswer<N>; blob: Buffer }> {
-    if (this.#rpc === undefined || !this.connected) throw new AntipodeError('PEER_UNAVAILABLE', `${this.peer} is not connected to ${this.#region}`);
+  async request<N extends RequestName>(
+    name: N,
+    body: RequestBody<N>,
+    options: { readonly timeoutMs: number; readonly blob?: Uint8Array },
+  ): Promise<{ answer: RequestAnswer<N>; blob: Buffer }> {
+    if (this.#rpc === undefined || !this.connected)
+      throw new AntipodeError('PEER_UNAVAILABLE', `${this.peer} is not connected to ${this.#region}`);
     return this.#rpc.request(name, body, options);
   }
 
@@ -163,7 +174,11 @@ export class LinkClient {
     this.#subscriptions.set(subscription, { stream, log });
     try {
       const hash = Buffer.from(head.hash).toString('hex');
-      await rpc.request('subscribe', { subscription, stream, after: head.seq, hash, egressClass: FULL_CLASS }, { timeoutMs: REQUEST_TIMEOUT_MS });
+      await rpc.request(
+        'subscribe',
+        { subscription, stream, after: head.seq, hash, egressClass: FULL_CLASS },
+        { timeoutMs: REQUEST_TIMEOUT_MS },
+      );
     } catch (caught) {
       this.#subscriptions.delete(subscription);
       const error = toAntipodeError(caught);
@@ -204,15 +219,24 @@ export class LinkClient {
     const deadline = new AbortController();
     const abort = (): void => deadline.abort(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
-    const expiry = this.#clock.every(HANDSHAKE_TIMEOUT_MS, () => deadline.abort(new AntipodeError('PEER_TIMEOUT', `${this.peer} did not complete the handshake in ${HANDSHAKE_TIMEOUT_MS} ms`)));
+    const expiry = this.#clock.every(HANDSHAKE_TIMEOUT_MS, () =>
+      deadline.abort(
+        new AntipodeError('PEER_TIMEOUT', `${this.peer} did not complete the handshake in ${HANDSHAKE_TIMEOUT_MS} ms`),
+      ),
+    );
     let channel: Channel | undefined;
     let stopPing: (() => void) | undefined;
     try {
       channel = await this.#transport.connect(this.peer, deadline.signal);
       const closed = new Promise<string>((resolve) => (channel as Channel).onClose(resolve));
       const rpc = new RpcEnd({ channel, clock: this.#clock, onOneWay: (message) => this.#onOneWay(message) });
-      const { answer } = await rpc.request('hello', { protocol: PROTOCOL_VERSION, region: this.#region, creditBytes: LINK_WINDOW_BYTES }, { timeoutMs: HANDSHAKE_TIMEOUT_MS });
-      if (answer.region !== this.peer) throw new AntipodeError('PROTOCOL_MISMATCH', `${this.peer} says it is ${answer.region}`);
+      const { answer } = await rpc.request(
+        'hello',
+        { protocol: PROTOCOL_VERSION, region: this.#region, creditBytes: LINK_WINDOW_BYTES },
+        { timeoutMs: HANDSHAKE_TIMEOUT_MS },
+      );
+      if (answer.region !== this.peer)
+        throw new AntipodeError('PROTOCOL_MISMATCH', `${this.peer} says it is ${answer.region}`);
       expiry();
       this.#rpc = rpc;
       this.#enter('connected', null);
@@ -255,7 +279,8 @@ export class LinkClient {
       await rpc.request('ping', {}, { timeoutMs: HANDSHAKE_TIMEOUT_MS });
       this.#roundTripMs = this.#clock.monotonicMs() - sentMs;
     } catch (caught) {
-      if (toAntipodeError(caught).code === 'PEER_TIMEOUT') rpc.channel.close(`no answer to a ping within ${HANDSHAKE_TIMEOUT_MS} ms`);
+      if (toAntipodeError(caught).code === 'PEER_TIMEOUT')
+        rpc.channel.close(`no answer to a ping within ${HANDSHAKE_TIMEOUT_MS} ms`);
     }
   }
 
@@ -277,15 +302,31 @@ export class LinkClient {
     if (subscription === undefined) return this.#giveCredit(bytes.length, undefined, 0);
     const { stream, log } = subscription;
     try {
-      if (this.#observer.extendsItself(stream)) throw new AntipodeError('FRAME_FOREIGN_ORIGIN', `${this.peer} sent frames of ${stream}, which this region extends`);
+      if (this.#observer.extendsItself(stream))
+        throw new AntipodeError(
+          'FRAME_FOREIGN_ORIGIN',
+          `${this.peer} sent frames of ${stream}, which this region extends`,
+        );
       const { frame } = decodeFrame(bytes);
-      if (frame.stream !== stream) throw new AntipodeError('FRAME_FOREIGN_ORIGIN', `${this.peer} sent a frame of ${frame.stream} as one of ${stream}`);
+      if (frame.stream !== stream)
+        throw new AntipodeError(
+          'FRAME_FOREIGN_ORIGIN',
+          `${this.peer} sent a frame of ${frame.stream} as one of ${stream}`,
+        );
       this.#framesReceived += 1;
       this.#changesReceived += frame.to - frame.from;
-      const logged = { from: frame.from, to: frame.to, hash: Buffer.from(envelopeHash(bytes)), bytes, previousHash: frame.previousHash, epoch: frame.epoch };
+      const logged = {
+        from: frame.from,
+        to: frame.to,
+        hash: Buffer.from(envelopeHash(bytes)),
+        bytes,
+        previousHash: frame.previousHash,
+        epoch: frame.epoch,
+      };
       log.mirror(stream, logged, { forPromotion: false }).then(
         (outcome) => {
           if (outcome === 'refused') this.#drop(stream);
+          else if (frame.kind === 'epoch') this.#observer.onEpochMarker(log.namespace, frame.payload);
           this.#giveCredit(bytes.length, outcome === 'refused' ? undefined : stream, frame.to);
         },
         (caught: unknown) => this.#onBadFrame(stream, toAntipodeError(caught)),

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { FULL_CLASS } from '#core/codec/frame';
 import { AntipodeError } from '#core/errors';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
@@ -6,8 +7,14 @@ import type { Channel } from '#ports/link-transport';
 import type { DurablePositions } from '#region/replicate/durable-positions';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import { type RequestHandlers, RpcEnd } from '#region/replicate/rpc';
-import { CREDIT_MESSAGE, HEADS_MESSAGE, type Message, packFrames, parseBody, PROTOCOL_VERSION } from '#region/replicate/wire';
-import type { z } from 'zod';
+import {
+  CREDIT_MESSAGE,
+  type HEADS_MESSAGE,
+  type Message,
+  PROTOCOL_VERSION,
+  packFrames,
+  parseBody,
+} from '#region/replicate/wire';
 
 /** How often a link's server says how far it is, ms: the resolution of freshness and of detecting new streams. */
 export const HEADS_INTERVAL_MS = 200;
@@ -77,7 +84,8 @@ export class LinkServer {
   #streamHandlers(): RequestHandlers {
     return {
       hello: async (body) => {
-        if (body.region !== this.peer) throw new AntipodeError('PROTOCOL_MISMATCH', `${this.peer} says it is ${body.region}`);
+        if (body.region !== this.peer)
+          throw new AntipodeError('PROTOCOL_MISMATCH', `${this.peer} says it is ${body.region}`);
         this.#creditBytes = body.creditBytes;
         return { answer: { protocol: PROTOCOL_VERSION, region: this.#region } };
       },
@@ -87,19 +95,27 @@ export class LinkServer {
         for (const { stream, at } of streams) {
           const log = this.#logOf(stream);
           const hash = log.hashAt(stream, at);
-          answer[stream] = { head: log.head(stream).seq, hashAt: hash === undefined ? null : Buffer.from(hash).toString('hex') };
+          answer[stream] = {
+            head: log.head(stream).seq,
+            hashAt: hash === undefined ? null : Buffer.from(hash).toString('hex'),
+          };
         }
         return { answer: { streams: answer } };
       },
       subscribe: async ({ subscription: id, stream, after, hash, egressClass }) => {
         const log = this.#logOf(stream);
-        if (egressClass !== FULL_CLASS) throw new AntipodeError('PROTOCOL_MISMATCH', `egress class ${egressClass} is not known`);
-        if (this.#subscriptions.size >= SUBSCRIPTIONS_MAX) throw new AntipodeError('OVERLOADED', `more than ${SUBSCRIPTIONS_MAX} subscriptions`);
+        if (egressClass !== FULL_CLASS)
+          throw new AntipodeError('PROTOCOL_MISMATCH', `egress class ${egressClass} is not known`);
+        if (this.#subscriptions.size >= SUBSCRIPTIONS_MAX)
+          throw new AntipodeError('OVERLOADED', `more than ${SUBSCRIPTIONS_MAX} subscriptions`);
         const head = log.head(stream);
-        if (after > head.seq) throw new AntipodeError('STREAM_NOT_FOUND', `${stream} ends at ${head.seq} here, before ${after}`);
+        if (after > head.seq)
+          throw new AntipodeError('STREAM_NOT_FOUND', `${stream} ends at ${head.seq} here, before ${after}`);
         const held = log.hashAt(stream, after);
         if (held === undefined || Buffer.from(held).toString('hex') !== hash) {
-          throw new AntipodeError('STREAM_DIVERGED', `${stream} at ${after} is another history here`, { where: stream });
+          throw new AntipodeError('STREAM_DIVERGED', `${stream} at ${after} is another history here`, {
+            where: stream,
+          });
         }
         const subscription: Subscription = { id, stream, log, sent: after, pumping: false, again: false };
         this.#subscriptions.set(id, subscription);
@@ -111,7 +127,9 @@ export class LinkServer {
         return { answer: {} };
       },
       fetch: async ({ stream, after, upTo }) => {
-        const frames = this.#logOf(stream).read(stream, after, FETCH_BYTES).filter((frame) => frame.to <= upTo);
+        const frames = this.#logOf(stream)
+          .read(stream, after, FETCH_BYTES)
+          .filter((frame) => frame.to <= upTo);
         return { answer: { frames: frames.length }, blob: packFrames(frames) };
       },
     };
@@ -124,7 +142,8 @@ export class LinkServer {
   }
 
   #onOneWay(message: Message): void {
-    if (message.kind !== 'credit') throw new AntipodeError('PROTOCOL_MISMATCH', `${message.kind} is not for a link's server`);
+    if (message.kind !== 'credit')
+      throw new AntipodeError('PROTOCOL_MISMATCH', `${message.kind} is not for a link's server`);
     const { durable, creditBytes } = parseBody(CREDIT_MESSAGE, message.body, 'credit');
     for (const [stream, seq] of Object.entries(durable)) {
       if (parseStreamKey(stream) !== undefined) this.#positions.acknowledge(stream, this.peer, seq);
@@ -134,7 +153,8 @@ export class LinkServer {
   }
 
   #onDurable(stream: StreamKey): void {
-    for (const subscription of this.#subscriptions.values()) if (subscription.stream === stream) this.#pump(subscription);
+    for (const subscription of this.#subscriptions.values())
+      if (subscription.stream === stream) this.#pump(subscription);
   }
 
   #pump(subscription: Subscription): void {
@@ -159,7 +179,9 @@ export class LinkServer {
     while (!channel.closed && this.#creditBytes > 0 && this.#subscriptions.has(subscription.id)) {
       const standing = log.standing(stream);
       const limit = standing.kind === 'sealed' ? standing.seal : Number.MAX_SAFE_INTEGER;
-      const frames = log.read(stream, subscription.sent, Math.min(PUMP_BYTES, this.#creditBytes)).filter((frame) => frame.to <= limit);
+      const frames = log
+        .read(stream, subscription.sent, Math.min(PUMP_BYTES, this.#creditBytes))
+        .filter((frame) => frame.to <= limit);
       if (frames.length === 0) return;
       let writable = true;
       for (const frame of frames) {

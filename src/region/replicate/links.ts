@@ -35,6 +35,7 @@ export class Links implements Peers, LinkObserver {
   #handlers: RequestHandlers = {};
   #extends: (stream: StreamKey) => boolean = () => false;
   #onNewerLease: (namespace: string) => void = () => undefined;
+  #onMarker: (namespace: string, payload: Uint8Array) => void = () => undefined;
 
   constructor(options: {
     region: string;
@@ -66,10 +67,12 @@ export class Links implements Peers, LinkObserver {
     readonly handlers: RequestHandlers;
     readonly extendsItself: (stream: StreamKey) => boolean;
     readonly onNewerLease: (namespace: string) => void;
+    readonly onEpochMarker: (namespace: string, payload: Uint8Array) => void;
   }): Promise<void> {
     this.#handlers = options.handlers;
     this.#extends = options.extendsItself;
     this.#onNewerLease = options.onNewerLease;
+    this.#onMarker = options.onEpochMarker;
     await this.#transport.listen((channel) => this.#accept(channel));
     for (const client of this.#clients.values()) client.start();
   }
@@ -84,7 +87,12 @@ export class Links implements Peers, LinkObserver {
     return this.#clients.get(peer)?.connected ?? false;
   }
 
-  async request<N extends RequestName>(peer: string, name: N, body: RequestBody<N>, options: { readonly timeoutMs: number; readonly blob?: Uint8Array }): Promise<{ answer: RequestAnswer<N>; blob: Buffer }> {
+  async request<N extends RequestName>(
+    peer: string,
+    name: N,
+    body: RequestBody<N>,
+    options: { readonly timeoutMs: number; readonly blob?: Uint8Array },
+  ): Promise<{ answer: RequestAnswer<N>; blob: Buffer }> {
     const client = this.#clients.get(peer);
     if (client === undefined) throw new AntipodeError('PEER_UNAVAILABLE', `${peer} is no region of this topology`);
     return client.request(name, body, options);
@@ -98,7 +106,11 @@ export class Links implements Peers, LinkObserver {
     return this.#extends(stream);
   }
 
-  onHeads(peer: string, streams: ReadonlyMap<StreamKey, { readonly head: number; readonly watermarkMs: number | null }>, leases: Readonly<Record<string, number>>): void {
+  onHeads(
+    peer: string,
+    streams: ReadonlyMap<StreamKey, { readonly head: number; readonly watermarkMs: number | null }>,
+    leases: Readonly<Record<string, number>>,
+  ): void {
     for (const [namespace, revision] of Object.entries(leases)) {
       const log = this.#namespaces.get(namespace);
       if (log !== undefined && revision > (log.lease?.revision ?? 0)) this.#onNewerLease(namespace);
@@ -120,9 +132,18 @@ export class Links implements Peers, LinkObserver {
     this.reconcile();
   }
 
+  onEpochMarker(namespace: string, payload: Uint8Array): void {
+    this.#onMarker(namespace, payload);
+  }
+
   onBadFrame(peer: string, stream: StreamKey | undefined, error: AntipodeError): void {
     this.#events.add('frame-refused', 'error', `${error.code} from ${peer}: ${error.message}`, { peer, stream });
-    void this.#audit.append(this.#region, 'frame-refused', { peer, stream: stream ?? null, code: error.code, message: error.message });
+    void this.#audit.append(this.#region, 'frame-refused', {
+      peer,
+      stream: stream ?? null,
+      code: error.code,
+      message: error.message,
+    });
   }
 
   /** Follows what should be followed. Cheap and idempotent: called with every heads message and every change of the lease. */

@@ -1,5 +1,5 @@
-import { type Lease, type StreamStanding, standingOf } from '#core/failover/lease';
 import { AntipodeError, assert } from '#core/errors';
+import { decodeLease, encodeLease, type Lease, type StreamStanding, standingOf } from '#core/failover/lease';
 import { parseStreamKey, type StreamHead, type StreamKey } from '#core/model/stream';
 import type { ChangeLog, LoggedFrame } from '#ports/change-log';
 import type { Clock } from '#ports/clock';
@@ -44,6 +44,8 @@ export class NamespaceLog {
     this.#clock = options.clock;
     const stored = options.journal.get(this.#promiseKey());
     if (stored !== undefined) this.#promise = JSON.parse(Buffer.from(stored).toString('utf8')) as PromiseState;
+    const lease = options.journal.get(this.#leaseKey());
+    if (lease !== undefined) this.#lease = decodeLease(lease);
   }
 
   get lease(): Lease | undefined {
@@ -57,7 +59,13 @@ export class NamespaceLog {
   /** Streams of this namespace held here, and those the lease names. */
   streams(): StreamKey[] {
     const held = this.#log.streams().filter((stream) => parseStreamKey(stream)?.namespace === this.namespace);
-    const known = this.#lease === undefined ? [] : [...this.#lease.record.streams, ...Object.values(this.#lease.record.seals).flatMap((seals) => Object.keys(seals))];
+    const known =
+      this.#lease === undefined
+        ? []
+        : [
+            ...this.#lease.record.streams,
+            ...Object.values(this.#lease.record.seals).flatMap((seals) => Object.keys(seals)),
+          ];
     return [...new Set([...held, ...known])].sort();
   }
 
@@ -97,8 +105,13 @@ export class NamespaceLog {
 
   /** Takes a later record; false when it is not later. A promise lapses as P6.4 says: same epoch at a later revision, or the epoch closed. */
   adopt(lease: Lease): boolean {
-    if (this.#lease !== undefined && lease.revision <= this.#lease.revision) return false;
+    const before = this.#lease;
+    if (before !== undefined && lease.revision <= before.revision) return false;
     this.#lease = lease;
+    // Kept so that seals are known after a start without the control store. Mere renewals are not worth an fsync.
+    if (before?.record.epoch !== lease.record.epoch || before.record.streams.length !== lease.record.streams.length) {
+      this.#track(this.#journal.write([{ kind: 'put', key: this.#leaseKey(), value: encodeLease(lease) }]));
+    }
     const promise = this.#promise;
     if (promise !== undefined && (lease.record.epoch > promise.epoch || lease.revision > promise.revision)) {
       this.#promise = undefined;
@@ -119,7 +132,8 @@ export class NamespaceLog {
   append(stream: StreamKey, epoch: number, frames: readonly LoggedFrame[]): Promise<void> {
     const standing = this.standing(stream);
     assert(standing.kind === 'open' && standing.epoch === epoch, `append to ${stream} in its epoch`);
-    if (!this.openFor(epoch)) throw new AntipodeError('NOT_HOLDER', `this region promised away epoch ${epoch} of ${this.namespace}`);
+    if (!this.openFor(epoch))
+      throw new AntipodeError('NOT_HOLDER', `this region promised away epoch ${epoch} of ${this.namespace}`);
     return this.#write(stream, frames);
   }
 
@@ -127,7 +141,11 @@ export class NamespaceLog {
    * Appends frames received from a peer. `refused` when a promise or a seal stands against them, `duplicate` when they are
    * held already; a gap or another history throws STREAM_GAP or STREAM_DIVERGED. Resolves when durable.
    */
-  async mirror(stream: StreamKey, frame: LoggedFrame & { readonly previousHash: Uint8Array; readonly epoch: number }, options: { readonly forPromotion: boolean }): Promise<MirrorOutcome> {
+  async mirror(
+    stream: StreamKey,
+    frame: LoggedFrame & { readonly previousHash: Uint8Array; readonly epoch: number },
+    options: { readonly forPromotion: boolean },
+  ): Promise<MirrorOutcome> {
     const standing = this.standing(stream);
     if (standing.kind === 'sealed' && frame.to > standing.seal) return 'refused';
     if (standing.kind !== 'sealed' && !options.forPromotion && !this.openFor(frame.epoch)) return 'refused';
@@ -141,9 +159,14 @@ export class NamespaceLog {
       if (frame.to > this.#log.head(stream).seq) await Promise.all(this.#inFlight);
       return 'duplicate';
     }
-    if (frame.from !== head.seq) throw new AntipodeError('STREAM_GAP', `${stream} ends at ${head.seq}, the frame starts at ${frame.from}`, { where: stream });
+    if (frame.from !== head.seq)
+      throw new AntipodeError('STREAM_GAP', `${stream} ends at ${head.seq}, the frame starts at ${frame.from}`, {
+        where: stream,
+      });
     if (Buffer.compare(frame.previousHash, head.hash) !== 0) {
-      throw new AntipodeError('STREAM_DIVERGED', `${stream} at ${head.seq} has another history here`, { where: stream });
+      throw new AntipodeError('STREAM_DIVERGED', `${stream} at ${head.seq} has another history here`, {
+        where: stream,
+      });
     }
     await this.#write(stream, [frame]);
     return 'appended';
@@ -156,7 +179,10 @@ export class NamespaceLog {
   async promise(epoch: number, revision: number): Promise<Record<StreamKey, number>> {
     const lease = this.#lease;
     if (lease !== undefined && (lease.record.epoch > epoch || lease.revision > revision)) {
-      throw new AntipodeError('EPOCH_STALE', `epoch ${epoch} at revision ${revision} is not the latest known here (${lease.record.epoch} at ${lease.revision})`);
+      throw new AntipodeError(
+        'EPOCH_STALE',
+        `epoch ${epoch} at revision ${revision} is not the latest known here (${lease.record.epoch} at ${lease.revision})`,
+      );
     }
     if (this.#promise !== undefined && (this.#promise.epoch > epoch || this.#promise.revision > revision)) {
       throw new AntipodeError('EPOCH_STALE', `promised already at revision ${this.#promise.revision}`);
@@ -170,6 +196,10 @@ export class NamespaceLog {
       if (this.standing(stream).kind !== 'sealed') heads[stream] = this.#log.head(stream).seq;
     }
     return heads;
+  }
+
+  #leaseKey(): string {
+    return `lease/${this.namespace}`;
   }
 
   #promiseKey(): string {

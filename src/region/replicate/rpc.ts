@@ -1,6 +1,6 @@
 import { AntipodeError, toAntipodeError } from '#core/errors';
-import type { Channel } from '#ports/link-transport';
 import type { Clock } from '#ports/clock';
+import type { Channel } from '#ports/link-transport';
 import {
   decodeMessage,
   encodeMessage,
@@ -47,7 +47,12 @@ export class RpcEnd {
   #nextId = 1;
   #serving = 0;
 
-  constructor(options: { channel: Channel; clock: Clock; handlers?: RequestHandlers; onOneWay?: (message: Message) => void }) {
+  constructor(options: {
+    channel: Channel;
+    clock: Clock;
+    handlers?: RequestHandlers;
+    onOneWay?: (message: Message) => void;
+  }) {
     this.channel = options.channel;
     this.#clock = options.clock;
     this.#handlers = options.handlers ?? {};
@@ -62,7 +67,8 @@ export class RpcEnd {
     options: { readonly timeoutMs: number; readonly blob?: Uint8Array },
   ): Promise<{ answer: RequestAnswer<N>; blob: Buffer }> {
     if (this.channel.closed) throw new AntipodeError('PEER_UNAVAILABLE', `${this.channel.peer} is not connected`);
-    if (this.#waiting.size >= OPEN_REQUESTS_MAX) throw new AntipodeError('OVERLOADED', `too many open requests to ${this.channel.peer}`);
+    if (this.#waiting.size >= OPEN_REQUESTS_MAX)
+      throw new AntipodeError('OVERLOADED', `too many open requests to ${this.channel.peer}`);
     const id = this.#nextId;
     this.#nextId = id === 0xffff_ffff ? 1 : id + 1;
     const deadline = new AbortController();
@@ -71,7 +77,13 @@ export class RpcEnd {
         this.#waiting.set(id, { name, settle: resolve, fail: reject });
         this.channel.send(encodeMessage('request', id, { name, body }, options.blob));
         this.#clock.sleep(options.timeoutMs, deadline.signal).then(
-          () => reject(new AntipodeError('PEER_TIMEOUT', `${this.channel.peer} did not answer ${name} within ${options.timeoutMs} ms`)),
+          () =>
+            reject(
+              new AntipodeError(
+                'PEER_TIMEOUT',
+                `${this.channel.peer} did not answer ${name} within ${options.timeoutMs} ms`,
+              ),
+            ),
           () => undefined,
         );
       });
@@ -106,15 +118,23 @@ export class RpcEnd {
 
   async #serve(message: Message): Promise<void> {
     try {
-      if (this.#serving >= OPEN_REQUESTS_MAX) throw new AntipodeError('OVERLOADED', 'too many requests on this channel');
+      if (this.#serving >= OPEN_REQUESTS_MAX)
+        throw new AntipodeError('OVERLOADED', 'too many requests on this channel');
       this.#serving += 1;
       try {
         const { name, body } = parseBody(REQUEST_MESSAGE, message.body, 'request');
-        if (!Object.hasOwn(REQUESTS, name)) throw new AntipodeError('PROTOCOL_MISMATCH', `request ${name} is not known`);
+        if (!Object.hasOwn(REQUESTS, name))
+          throw new AntipodeError('PROTOCOL_MISMATCH', `request ${name} is not known`);
         const known = name as RequestName;
-        const handler = this.#handlers[known] as ((body: unknown, blob: Buffer, peer: string) => Promise<Answer<RequestName>>) | undefined;
+        const handler = this.#handlers[known] as
+          | ((body: unknown, blob: Buffer, peer: string) => Promise<Answer<RequestName>>)
+          | undefined;
         if (handler === undefined) throw new AntipodeError('PROTOCOL_MISMATCH', `request ${name} is not served here`);
-        const { answer, blob } = await handler(parseBody<unknown>(REQUESTS[known].body, body, name), message.blob, this.channel.peer);
+        const { answer, blob } = await handler(
+          parseBody<unknown>(REQUESTS[known].body, body, name),
+          message.blob,
+          this.channel.peer,
+        );
         this.channel.send(encodeMessage('response', message.id, answer, blob));
       } finally {
         this.#serving -= 1;

@@ -59,7 +59,12 @@ export function parseBody<T>(schema: z.ZodType<T>, body: unknown, what: string):
   return parsed.data;
 }
 
-const FAILURE = z.object({ code: z.string(), message: z.string(), where: z.string().optional(), remedy: z.string().optional() });
+const FAILURE = z.object({
+  code: z.string(),
+  message: z.string(),
+  where: z.string().optional(),
+  remedy: z.string().optional(),
+});
 
 export function failureBody(error: AntipodeError): unknown {
   return error.toJSON();
@@ -97,7 +102,13 @@ export const REQUESTS = {
    * the number under which frames come, so that it knows it before the first one.
    */
   subscribe: {
-    body: z.object({ subscription: z.number().int().min(1), stream: z.string(), after: seq, hash: z.string(), egressClass: z.string() }),
+    body: z.object({
+      subscription: z.number().int().min(1),
+      stream: z.string(),
+      after: seq,
+      hash: z.string(),
+      egressClass: z.string(),
+    }),
     answer: z.object({}),
   },
   unsubscribe: { body: z.object({ subscription: z.number().int() }), answer: z.object({}) },
@@ -108,12 +119,22 @@ export const REQUESTS = {
   },
   /** P6.4. The answer's heads are durable. */
   promise: {
-    body: z.object({ namespace: z.string(), epoch: z.number().int(), revision: z.number().int(), candidate: z.string() }),
+    body: z.object({
+      namespace: z.string(),
+      epoch: z.number().int(),
+      revision: z.number().int(),
+      candidate: z.string(),
+    }),
     answer: z.object({ heads: positions }),
   },
   /** Asks the holder to stop appending so that nothing is lost by a planned change of hub. Same effect as a promise by the holder. */
   drain: {
-    body: z.object({ namespace: z.string(), epoch: z.number().int(), revision: z.number().int(), candidate: z.string() }),
+    body: z.object({
+      namespace: z.string(),
+      epoch: z.number().int(),
+      revision: z.number().int(),
+      candidate: z.string(),
+    }),
     answer: z.object({ heads: positions }),
   },
   /** A write for the hub. Blob: change batch. */

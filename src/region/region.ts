@@ -1,0 +1,400 @@
+import { AntipodeError, assert } from '#core/errors';
+import { decodeLease } from '#core/failover/lease';
+import type { FeatureView } from '#core/model/feature-view';
+import { parseStreamKey } from '#core/model/stream';
+import type { ChangeLog } from '#ports/change-log';
+import type { Clock } from '#ports/clock';
+import type { ControlStore } from '#ports/control-store';
+import type { Host, Logger } from '#ports/host';
+import type { Journal } from '#ports/journal';
+import type { LinkTransport } from '#ports/link-transport';
+import type { OnlineStore } from '#ports/online-store';
+import type { Random } from '#ports/random';
+import { Applier } from '#region/apply/applier';
+import { StoreTrust } from '#region/apply/store-trust';
+import { ViewRegistry } from '#region/apply/view-registry';
+import { AuditAnchorer } from '#region/audit/audit-anchorer';
+import { type AuditAnchor, AuditLog, verifyAudit } from '#region/audit/audit-log';
+import type {
+  AuditEntry,
+  AuditVerdict,
+  IngestRequest,
+  IngestResult,
+  ReadCounters,
+  RegionEngine,
+} from '#region/engine-api';
+import { Authority, type AuthorityConfig } from '#region/failover/authority';
+import { Tails } from '#region/failover/tails';
+import { HlcService } from '#region/ingest/hlc-service';
+import { decodeForwarded, Ingest, type IngestNamespace } from '#region/ingest/ingest';
+import { NamespaceWriter } from '#region/ingest/namespace-writer';
+import { Quarantine } from '#region/ingest/quarantine';
+import { RateCounter } from '#region/observe/counters';
+import { EventList } from '#region/observe/events';
+import { DurablePositions } from '#region/replicate/durable-positions';
+import { Links } from '#region/replicate/links';
+import { NamespaceLog } from '#region/replicate/namespace-log';
+import type { RequestHandlers } from '#region/replicate/rpc';
+import { unpackFrames } from '#region/replicate/wire';
+import type { RegionStatus } from '#region/status';
+import { type ObservedNamespace, StatusCollector } from '#region/status-collector';
+
+/** How often the state that serving processes read is written, ms. */
+const PUBLISH_INTERVAL_MS = 200;
+/** How often tails are looked for and offered again, ms. */
+const TAILS_INTERVAL_MS = 500;
+
+export interface RegionConfig {
+  readonly region: string;
+  readonly place: string;
+  /** The other regions of the topology. */
+  readonly peers: readonly string[];
+  readonly namespaces: readonly (AuthorityConfig & { readonly tail: 'replay' | 'keep' })[];
+  readonly views: readonly FeatureView[];
+}
+
+/** Everything a region touches outside itself. */
+export interface RegionPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly host: Host;
+  readonly logger: Logger;
+  readonly changeLog: ChangeLog;
+  readonly journal: Journal;
+  readonly store: OnlineStore;
+  readonly control: ControlStore;
+  readonly transport: LinkTransport;
+}
+
+interface Namespace extends ObservedNamespace, IngestNamespace {
+  readonly log: NamespaceLog;
+  readonly authority: Authority;
+  readonly writer: NamespaceWriter;
+  readonly tails: Tails;
+}
+
+/**
+ * One region: wires the parts together on ports alone, so that the simulator runs exactly this. Order of start: the store
+ * is judged, the applier runs (reads are served from then on), links, then the authority, which may make this region hub.
+ */
+export class Region implements RegionEngine {
+  readonly region: string;
+  readonly #config: RegionConfig;
+  readonly #ports: RegionPorts;
+  readonly #events: EventList;
+  readonly #audit: AuditLog;
+  readonly #anchorer: AuditAnchorer;
+  readonly #trust: StoreTrust;
+  readonly #views: ViewRegistry;
+  readonly #logs = new Map<string, NamespaceLog>();
+  readonly #namespaces = new Map<string, Namespace>();
+  readonly #positions = new DurablePositions();
+  readonly #hlc: HlcService;
+  readonly #startedAtMs: number;
+  readonly #reads: RateCounter;
+  #readRows = 0;
+  #readErrors = 0;
+  #applier: Applier | undefined;
+  #links: Links | undefined;
+  #ingest: Ingest | undefined;
+  #status: StatusCollector | undefined;
+  #state: RegionStatus['state'] = 'starting';
+  readonly #timers: (() => void)[] = [];
+
+  constructor(options: { config: RegionConfig; ports: RegionPorts }) {
+    const { config, ports } = options;
+    this.region = config.region;
+    this.#config = config;
+    this.#ports = ports;
+    this.#events = new EventList({ clock: ports.clock, log: ports.logger });
+    this.#audit = new AuditLog({ journal: ports.journal, clock: ports.clock });
+    this.#anchorer = new AuditAnchorer({ region: config.region, audit: this.#audit, control: ports.control });
+    this.#trust = new StoreTrust({ journal: ports.journal, store: ports.store, host: ports.host });
+    this.#views = new ViewRegistry(config.views);
+    this.#hlc = new HlcService({ clock: ports.clock, journal: ports.journal });
+    this.#startedAtMs = ports.clock.wallMs();
+    this.#reads = new RateCounter(ports.clock.monotonicMs());
+    for (const { namespace } of config.namespaces) {
+      this.#logs.set(
+        namespace,
+        new NamespaceLog({
+          namespace,
+          log: ports.changeLog,
+          journal: ports.journal,
+          host: ports.host,
+          clock: ports.clock,
+        }),
+      );
+    }
+  }
+
+  async start(): Promise<void> {
+    const { clock, random, host, store, journal } = this.#ports;
+    const trusted = await this.#trust.open();
+    const undecodable = this.#views.load(store);
+    if (undecodable.length > 0)
+      this.#events.add(
+        'definition-undecodable',
+        'error',
+        `view versions that this release cannot decode: ${undecodable.join(', ')}`,
+      );
+    const rebuilding = !trusted && this.#ports.changeLog.streams().length > 0;
+    if (rebuilding)
+      this.#events.add(
+        'rebuild-started',
+        'warning',
+        'the online store is not to be trusted after the last stop; it is built again from the logs',
+      );
+    const applier = new Applier({
+      region: this.region,
+      store,
+      clock,
+      host,
+      views: this.#views,
+      hlc: this.#hlc,
+      events: this.#events,
+      namespaces: this.#logs,
+      rebuilding,
+    });
+    this.#applier = applier;
+    const links = new Links({
+      ...this.#ports,
+      region: this.region,
+      peers: this.#config.peers,
+      namespaces: this.#logs,
+      applier,
+      events: this.#events,
+      audit: this.#audit,
+      positions: this.#positions,
+    });
+    this.#links = links;
+    for (const config of this.#config.namespaces)
+      this.#namespaces.set(config.namespace, this.#buildNamespace(config, applier, links));
+    this.#ingest = new Ingest({
+      region: this.region,
+      views: this.#views,
+      clock,
+      random,
+      quarantine: new Quarantine(journal),
+      peers: links,
+      namespaces: this.#namespaces,
+    });
+    this.#status = new StatusCollector({
+      region: this.region,
+      clock,
+      applier,
+      positions: this.#positions,
+      namespaces: this.#namespaces,
+    });
+    const collector = this.#status;
+    await this.#hlc.ready();
+    applier.publish(() => collector.servingState());
+    applier.start();
+    await links.start({
+      handlers: this.#handlers(),
+      extendsItself: (stream) =>
+        this.#namespaces.get(parseStreamKey(stream)?.namespace ?? '')?.authority.extends(stream) ?? false,
+      onNewerLease: (namespace) => this.#namespaces.get(namespace)?.authority.look(),
+      onEpochMarker: (namespace, payload) => this.#namespaces.get(namespace)?.authority.learn(decodeLease(payload)),
+    });
+    for (const namespace of this.#namespaces.values()) namespace.authority.start();
+    this.#timers.push(clock.every(PUBLISH_INTERVAL_MS, () => applier.publish(() => collector.servingState())));
+    this.#timers.push(clock.every(TAILS_INTERVAL_MS, () => this.#tendTails()));
+    this.#anchorer.start(clock);
+    this.#state = 'serving';
+    await this.#audit.append(this.region, 'region-started', { trustedStore: trusted });
+    this.#events.add('region-started', 'info', `${this.region} serves`);
+  }
+
+  /** Orderly stop: no more writes, everything on its way is finished, the store is synced and marked clean. */
+  async stop(): Promise<void> {
+    this.#state = 'stopping';
+    for (const stop of this.#timers) stop();
+    for (const namespace of this.#namespaces.values()) {
+      await namespace.authority.stop();
+      await namespace.writer.idle();
+    }
+    await this.#links?.stop();
+    await this.#applier?.stop();
+    await this.#audit.append(this.region, 'region-stopped', {});
+    await this.#anchorer.stop();
+    await this.#trust.close();
+    await this.#ports.control.close();
+  }
+
+  async status(): Promise<RegionStatus> {
+    const { clock, store, changeLog } = this.#ports;
+    const collector = this.#status;
+    const ages = [...this.#namespaces.values()].map(({ authority }) => authority.controlAnswerAgeMs());
+    const answered = ages.filter((age) => age !== null);
+    const lastAnswerAgeMs = answered.length === 0 ? null : Math.min(...answered);
+    const leaseMs = Math.min(...this.#config.namespaces.map((namespace) => namespace.leaseMs));
+    return {
+      region: this.region,
+      place: this.#config.place,
+      nowMs: clock.wallMs(),
+      startedAtMs: this.#startedAtMs,
+      state: this.#state === 'serving' && this.#applier?.rebuilding === true ? 'rebuilding' : this.#state,
+      control: { reachable: lastAnswerAgeMs !== null && lastAnswerAgeMs < leaseMs, lastAnswerAgeMs },
+      namespaces: collector?.namespaces() ?? [],
+      streams: collector?.streams() ?? [],
+      links: this.#links?.status() ?? [],
+      tails: [...this.#namespaces.values()].flatMap(({ tails }) => tails.list()),
+      store: { rows: store.rowCount(), bytes: store.bytes() },
+      log: { bytes: changeLog.bytes() },
+      ingest: this.#running().ingest.counters(),
+      reads: {
+        requests: this.#reads.total,
+        rows: this.#readRows,
+        errors: this.#readErrors,
+        requestsPerSecond: this.#reads.perSecond(clock.monotonicMs()),
+      },
+      events: this.#events.list(),
+    };
+  }
+
+  async ingest(request: IngestRequest): Promise<IngestResult> {
+    return this.#running().ingest.submit(request, { forwarded: false });
+  }
+
+  async views(): Promise<readonly FeatureView[]> {
+    return this.#views.views();
+  }
+
+  async failover(options: {
+    readonly namespace: string;
+    readonly actor: string;
+  }): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
+    const namespace = this.#namespaces.get(options.namespace);
+    if (namespace === undefined)
+      throw new AntipodeError('FAILOVER_REFUSED', `namespace ${options.namespace} is not configured`);
+    return namespace.authority.takeOver(options.actor);
+  }
+
+  async auditEntries(options: { readonly after: number; readonly limit: number }): Promise<readonly AuditEntry[]> {
+    return this.#audit.entries(options);
+  }
+
+  async auditVerify(): Promise<AuditVerdict> {
+    const anchor: AuditAnchor | undefined = await this.#anchorer.read();
+    return verifyAudit(this.#ports.journal, anchor);
+  }
+
+  async audit(entry: {
+    readonly actor: string;
+    readonly action: string;
+    readonly details: AuditEntry['details'];
+  }): Promise<void> {
+    await this.#audit.append(entry.actor, entry.action, entry.details);
+  }
+
+  reportReads(counters: ReadCounters): void {
+    this.#reads.add(counters.requests, this.#ports.clock.monotonicMs());
+    this.#readRows += counters.rows;
+    this.#readErrors += counters.errors;
+  }
+
+  #running(): { ingest: Ingest } {
+    assert(this.#ingest !== undefined, 'the region is started');
+    return { ingest: this.#ingest };
+  }
+
+  #buildNamespace(config: RegionConfig['namespaces'][number], applier: Applier, links: Links): Namespace {
+    const { namespace } = config;
+    const log = this.#logs.get(namespace);
+    assert(log !== undefined, `log of ${namespace}`);
+    const { store, clock, host, random, control } = this.#ports;
+    // The writer asks the authority, which writes its epoch marker through the writer: the one knot, tied here.
+    const authority: Authority = new Authority({
+      region: this.region,
+      config,
+      control,
+      clock,
+      random,
+      log,
+      applier,
+      hlc: this.#hlc,
+      peers: links,
+      events: this.#events,
+      audit: this.#audit,
+      appendMarker: (grant, record) => writer.appendEpochMarker(grant, record),
+      onLease: () => {
+        applier.settleBeyondSeals();
+        applier.kick();
+        links.reconcile();
+      },
+    });
+    const writer = new NamespaceWriter({
+      namespace,
+      partitions: config.partitions,
+      log,
+      store,
+      clock,
+      host,
+      views: this.#views,
+      hlc: this.#hlc,
+      applier,
+      gate: authority,
+    });
+    const tails = new Tails({
+      namespace,
+      region: this.region,
+      policy: config.tail,
+      log,
+      store,
+      views: this.#views,
+      writer,
+      gate: authority,
+      peers: links,
+      clock,
+      events: this.#events,
+      audit: this.#audit,
+    });
+    return { log, authority, gate: authority, writer, tails };
+  }
+
+  #namespaceOf(name: string): Namespace {
+    const namespace = this.#namespaces.get(name);
+    if (namespace === undefined)
+      throw new AntipodeError('STREAM_NOT_FOUND', `namespace ${name} is not configured here`);
+    return namespace;
+  }
+
+  #handlers(): RequestHandlers {
+    return {
+      promise: async ({ namespace, epoch, revision, candidate }) => ({
+        answer: { heads: await this.#namespaceOf(namespace).authority.drain(epoch, revision, candidate) },
+      }),
+      drain: async ({ namespace, epoch, revision, candidate }) => ({
+        answer: { heads: await this.#namespaceOf(namespace).authority.drain(epoch, revision, candidate) },
+      }),
+      ingest: async ({ view, version, idempotencyKey }, blob) => ({
+        answer: mutable(
+          await this.#running().ingest.submit(
+            { view, version, idempotencyKey, changes: decodeForwarded(blob) },
+            { forwarded: true },
+          ),
+        ),
+      }),
+      replay: async ({ namespace, stream }, blob) => ({
+        answer: { replayedTo: await this.#namespaceOf(namespace).tails.take(stream, unpackFrames(blob)) },
+      }),
+    };
+  }
+
+  #tendTails(): void {
+    for (const { tails } of this.#namespaces.values()) {
+      tails.tend().catch((error: unknown) => this.#events.add('tail-failed', 'error', String(error)));
+    }
+  }
+}
+
+function mutable(result: IngestResult): {
+  accepted: number;
+  quarantined: { index: number; code: string; message: string }[];
+  duplicate: boolean;
+  hub: string;
+  positions: Record<string, number>;
+} {
+  return { ...result, quarantined: [...result.quarantined], positions: { ...result.positions } };
+}
