@@ -1,0 +1,67 @@
+import { AntipodeError, ERROR_CODES, type ErrorCode } from '#core/errors';
+import type { IngestRequest } from '#region/engine-api';
+import { decodeChangeBatch, encodeChangeBatch } from '#server/change-batch';
+
+/**
+ * How a serving process talks to the region's process on the same machine: HTTP over a Unix socket, JSON both ways. The
+ * path names the method of `RegionEngine`; only `ingest` has a binary body:
+ *
+ *   length of the JSON head (u32, big endian) · head {view, idempotencyKey} · change batch
+ *
+ * Both ends are the same release, started by the same parent; the socket is no public interface.
+ */
+export const ENGINE_METHODS = [
+  'status',
+  'ingest',
+  'views',
+  'failover',
+  'auditEntries',
+  'auditVerify',
+  'audit',
+  'reportReads',
+] as const;
+export type EngineMethod = (typeof ENGINE_METHODS)[number];
+
+/** Largest body in either direction, bytes: a status or a list of views stays far below. */
+export const ENGINE_BODY_BYTES_MAX = 64 * 1024 * 1024;
+
+export function isEngineMethod(name: string): name is EngineMethod {
+  return ENGINE_METHODS.includes(name as EngineMethod);
+}
+
+export function encodeIngest(request: IngestRequest): Buffer {
+  const head = Buffer.from(JSON.stringify({ view: request.view, idempotencyKey: request.idempotencyKey }), 'utf8');
+  const length = Buffer.allocUnsafe(4);
+  length.writeUInt32BE(head.length);
+  return Buffer.concat([length, head, encodeChangeBatch(request)]);
+}
+
+export function decodeIngest(bytes: Buffer): IngestRequest {
+  const headEnd = bytes.length < 4 ? Number.POSITIVE_INFINITY : 4 + bytes.readUInt32BE(0);
+  if (headEnd > bytes.length) throw new AntipodeError('PROTOCOL_MISMATCH', 'an ingest message ends in its head');
+  const head = JSON.parse(bytes.toString('utf8', 4, headEnd)) as { view: string; idempotencyKey?: string };
+  return { ...decodeChangeBatch(bytes.subarray(headEnd)), view: head.view, idempotencyKey: head.idempotencyKey };
+}
+
+export interface WireError {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly where?: string;
+  readonly remedy?: string;
+}
+
+/** The error a body describes, with its code kept; a body that describes none is a fault of the other side. */
+export function decodeError(body: string): AntipodeError {
+  try {
+    const { code, message, where, remedy } = JSON.parse(body) as Partial<WireError>;
+    if (code !== undefined && Object.hasOwn(ERROR_CODES, code)) {
+      return new AntipodeError(code, message ?? '', {
+        ...(where === undefined ? {} : { where }),
+        ...(remedy === undefined ? {} : { remedy }),
+      });
+    }
+  } catch {
+    // Not JSON: said below.
+  }
+  return new AntipodeError('INTERNAL', `the region's process answered with an error of unknown form`);
+}

@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import fastify, { type FastifyInstance } from 'fastify';
+import { type DeclaredRoute, installGate } from '#server/access/gate';
+import { RefusalLog } from '#server/access/refusals';
+import { Sessions } from '#server/access/sessions';
+import type { FaceOptions } from '#server/face-options';
+import { addFeastRoutes } from '#server/feast/feast-routes';
+import { OnlineFeatures } from '#server/feast/online-features';
+import { FeastWrites } from '#server/feast/writes';
+import { HttpFault, sendError } from '#server/http-errors';
+import { addDashboardRoutes } from '#server/operations/dashboard-routes';
+import { EventStream } from '#server/operations/event-stream';
+import { FaceMetrics } from '#server/operations/face-metrics';
+import { addOperationsRoutes } from '#server/operations/operations-routes';
+import { addSessionRoutes } from '#server/operations/session-routes';
+import { StatusSource } from '#server/operations/status-source';
+import { ReadMeter } from '#server/read-counters';
+import { installBodyReader } from '#server/request-body';
+import { API_HEADERS } from '#server/response-headers';
+import { ServingStateCache } from '#server/serving-state';
+import { ViewCatalog } from '#server/views/view-catalog';
+
+/** How long a client may take to send one request: slow ones must not hold a process's connections. */
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_TIMEOUT_MS = 72_000;
+/** Connections of one process. */
+const CONNECTIONS_MAX = 4096;
+const SESSION_KEY_BYTES = 32;
+
+const declaredRoutes = new WeakMap<FastifyInstance, readonly DeclaredRoute[]>();
+
+/**
+ * The HTTP face of a region: Feast's routes, the region's own, metrics and the dashboard. Pure composition: it neither
+ * listens nor knows in which process it runs. Close it with `close()`; it ends its timers and its watchers' connections.
+ */
+export function buildFace(options: FaceOptions): FastifyInstance {
+  const { region, project, engine, reader, tokens, limits, logger, clock } = options;
+  const app = createServer(options);
+  app.setErrorHandler((error, request, reply) => sendError(logger, error, request, reply));
+  answerUnknownPaths(app);
+  installBodyReader(app);
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.headers(API_HEADERS);
+    done();
+  });
+
+  const sessions = new Sessions(options.sessionKey ?? randomBytes(SESSION_KEY_BYTES), tokens);
+  const refusals = new RefusalLog({ engine, clock, logger });
+  declaredRoutes.set(app, installGate(app, { region, tokens, sessions, reads: options.reads, refusals, clock }));
+
+  const catalog = new ViewCatalog({ engine, clock, logger });
+  const state = new ServingStateCache({ reader, clock, region });
+  const meter = new ReadMeter({ engine, clock });
+  const metrics = new FaceMetrics({ region, worker: options.worker ?? '0', refusals });
+  const source = new StatusSource({ engine, clock });
+  const events = new EventStream({ source, clock, logger });
+  const onlineFeatures = new OnlineFeatures({ project, catalog, reader, state, limits, clock, logger });
+  const writes = new FeastWrites({ engine, catalog, limits });
+
+  addFeastRoutes(app, { region, onlineFeatures, writes, state, meter, metrics, clock });
+  addOperationsRoutes(app, { engine, source, events, metrics });
+  addSessionRoutes(app, { region, sessions, refusals, clock, secure: options.tls !== undefined });
+  if (options.dashboard !== null) addDashboardRoutes(app, options.dashboard);
+
+  catalog.start();
+  app.addHook('preClose', (done) => {
+    // Before the server waits for its connections: watchers would never leave by themselves.
+    events.close();
+    done();
+  });
+  app.addHook('onClose', (_app, done) => {
+    catalog.stop();
+    meter.stop();
+    refusals.stop();
+    done();
+  });
+  return app;
+}
+
+/** Every route of a face with who may call it. */
+export function routesOf(app: FastifyInstance): readonly DeclaredRoute[] {
+  return declaredRoutes.get(app) ?? [];
+}
+
+function createServer({ limits, tls, logger }: FaceOptions): FastifyInstance {
+  const common = {
+    logger: false,
+    exposeHeadRoutes: false,
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    frameworkErrors: (error: Error, request: Parameters<typeof sendError>[2], reply: Parameters<typeof sendError>[3]) =>
+      sendError(logger, error, request, reply),
+  } as const;
+  // The types of the two differ in the server's class only, which nothing here depends on.
+  const app =
+    tls === undefined
+      ? fastify(common)
+      : (fastify({
+          ...common,
+          https: { cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' },
+        }) as unknown as FastifyInstance);
+  app.server.maxConnections = CONNECTIONS_MAX;
+  return app;
+}
+
+/** 404 in FastAPI's words, or 405 where the path exists for another method. */
+function answerUnknownPaths(app: FastifyInstance): void {
+  app.setNotFoundHandler((request) => {
+    const url = request.url.split('?', 1)[0] ?? '';
+    const others = (['GET', 'POST'] as const).filter(
+      (method) => method !== request.method && app.hasRoute({ method, url }),
+    );
+    throw others.length > 0 ? new HttpFault(405, 'Method Not Allowed') : new HttpFault(404, 'Not Found');
+  });
+}

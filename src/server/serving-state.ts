@@ -1,0 +1,102 @@
+import { AntipodeError } from '#core/errors';
+import type { Clock } from '#ports/clock';
+import type { OnlineReader } from '#ports/online-store';
+import { decodeJsonRecord, SERVING_STATE_KEY, type ServingState } from '#region/apply/records';
+
+/** How old the serving state may be that a read goes by. */
+const CACHE_MS = 100;
+/** Longest value of one response header; clients of several languages refuse a response with more than 16 KiB of them. */
+const HEADER_CHARACTERS_MAX = 8 * 1024;
+
+/** Response headers that say what an answer is worth. */
+export type FreshnessHeaders = Readonly<Record<string, string>>;
+
+/**
+ * Where the region stands, as the engine writes it into the online store a few times a second: the only thing a serving
+ * process needs of the engine while it answers reads.
+ */
+export class ServingStateCache {
+  readonly #reader: OnlineReader;
+  readonly #clock: Clock;
+  readonly #region: string;
+  #state: ServingState | undefined;
+  #readAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: { readonly reader: OnlineReader; readonly clock: Clock; readonly region: string }) {
+    this.#reader = options.reader;
+    this.#clock = options.clock;
+    this.#region = options.region;
+  }
+
+  /** The state, at most 100 ms old. Throws REBUILDING when rows cannot be trusted now. */
+  serving(): ServingState {
+    if (this.#clock.monotonicMs() - this.#readAtMs >= CACHE_MS) this.#read();
+    return this.#require();
+  }
+
+  /**
+   * Reads the state anew. Call it after a row was not found: while the store is being emptied for a rebuild, a row that is
+   * missing means nothing, and the cached state may be from before.
+   */
+  confirm(): ServingState {
+    this.#read();
+    return this.#require();
+  }
+
+  /** Headers of an answer made of these namespaces; `freshness` is that of the least fresh one. */
+  headers(namespaces: readonly string[]): FreshnessHeaders {
+    const state = this.#state;
+    const headers: Record<string, string> = { 'antipode-region': this.#region };
+    if (state === undefined) return headers;
+    const known = namespaces.flatMap((name) => {
+      const namespace = Object.hasOwn(state.namespaces, name) ? state.namespaces[name] : undefined;
+      return namespace === undefined ? [] : [{ name, ...namespace }];
+    });
+    const anchors = known.map((namespace) => namespace.freshnessAnchorMs);
+    if (anchors.length > 0 && anchors.every((anchor) => anchor !== null)) {
+      const freshness = this.#clock.wallMs() - Math.min(...anchors);
+      headers['antipode-freshness-ms'] = String(Math.max(0, Math.round(freshness)));
+    }
+    const hubs = known.flatMap(({ name, hub }) => (hub === null ? [] : [[name, hub] as const]));
+    if (hubs.length > 0) headers['antipode-hub'] = perNamespace(hubs, namespaces.length);
+    if (known.length > 0) {
+      headers['antipode-epoch'] = perNamespace(
+        known.map(({ name, epoch }) => [name, String(epoch)] as const),
+        namespaces.length,
+      );
+    }
+    const positions = positionsText(known.map((namespace) => namespace.positions));
+    if (positions !== undefined) headers['antipode-positions'] = positions;
+    return headers;
+  }
+
+  #read(): void {
+    this.#readAtMs = this.#clock.monotonicMs();
+    const bytes = this.#reader.record(SERVING_STATE_KEY);
+    this.#state = bytes === undefined ? undefined : decodeJsonRecord<ServingState>(bytes);
+  }
+
+  #require(): ServingState {
+    if (this.#state?.state !== 'serving') {
+      throw new AntipodeError('REBUILDING', `region ${this.#region} cannot serve features now`);
+    }
+    return this.#state;
+  }
+}
+
+/** `us-east` when one namespace was read, `flights=us-east, users=eu-west` when several were. */
+function perNamespace(values: readonly (readonly [string, string])[], namespaces: number): string {
+  return namespaces === 1 ? (values[0]?.[1] ?? '') : values.map(([name, value]) => `${name}=${value}`).join(', ');
+}
+
+/**
+ * `flights/0/us-east/9f3c2b1a00c4d2e8=1201, …`. Undefined when there is none, or when the text were too long for a header:
+ * a part of the positions would promise more than it holds.
+ */
+export function positionsText(maps: readonly Readonly<Record<string, number>>[]): string | undefined {
+  const text = maps
+    .flatMap((positions) => Object.entries(positions))
+    .map(([stream, seq]) => `${stream}=${seq}`)
+    .join(', ');
+  return text === '' || text.length > HEADER_CHARACTERS_MAX ? undefined : text;
+}
