@@ -63,14 +63,18 @@ export function parseAuthorities(caPem: string): readonly X509Certificate[] {
   return authorities;
 }
 
-/** Whether two credentials stand on the certificate of the same authority is decided here alone. Undefined: it does. */
+/**
+ * Why a certificate may not be believed, by every rule but its names: undefined when one of the authorities signed it and
+ * both are valid at `nowMs` (at no particular time when that is undefined).
+ */
 export function distrustReason(
   certificate: X509Certificate,
   authorities: readonly X509Certificate[],
-  nowMs: number,
+  nowMs: number | undefined,
 ): string | undefined {
   const issuer = authorities.find((ca) => certificate.checkIssued(ca) && certificate.verify(ca.publicKey));
   if (issuer === undefined) return 'its certificate was issued by an authority that is not trusted here';
+  if (nowMs === undefined) return undefined;
   return validityReason('its certificate', certificate, nowMs) ?? validityReason('its authority', issuer, nowMs);
 }
 
@@ -99,7 +103,7 @@ export function checkCredentials(credentials: Credentials, expected: Credentials
   if (info.identity.topology !== topology || info.identity.node !== node) {
     fail(`the certificate is for ${identityUri(info.identity)}, not for ${identityUri({ topology, node })}`);
   }
-  const nowMs = expected.ignoreValidity === true ? info.notAfterMs : (expected.nowMs ?? Date.now());
+  const nowMs = expected.ignoreValidity === true ? undefined : (expected.nowMs ?? Date.now());
   const reason = distrustReason(certificate, parseAuthorities(credentials.caPem), nowMs);
   if (reason !== undefined) fail(`the certificate of ${node} is of no use: ${reason}`);
   return info;
