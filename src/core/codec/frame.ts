@@ -122,6 +122,7 @@ const BODY = avro.Type.forSchema({
             { name: 'key', type: 'string' },
             { name: 'from', type: 'long' },
             { name: 'to', type: 'long' },
+            { name: 'complete', type: 'boolean' },
           ],
         },
       },

@@ -239,6 +239,7 @@ export class Authority implements HolderGate {
       try {
         await this.#tick();
       } catch (caught) {
+        if (signal.aborted) return;
         const error = toAntipodeError(caught);
         if (error.code === 'INTERNAL')
           this.#events.add('authority-failed', 'error', error.message, {

@@ -299,7 +299,10 @@ export class LinkClient {
     const subscription = this.#subscriptions.get(message.id);
     const bytes = message.blob;
     // A subscription given up while its frames were on their way: they are not missed, only their credit is.
-    if (subscription === undefined) return this.#giveCredit(bytes.length, undefined, 0);
+    if (subscription === undefined) {
+      this.#giveCredit(bytes.length, undefined, 0);
+      return;
+    }
     const { stream, log } = subscription;
     try {
       if (this.#observer.extendsItself(stream))
@@ -337,7 +340,10 @@ export class LinkClient {
   }
 
   #onBadFrame(stream: StreamKey, error: AntipodeError): void {
-    if (error.code === 'STREAM_DIVERGED') return this.#halt(stream, error);
+    if (error.code === 'STREAM_DIVERGED') {
+      this.#halt(stream, error);
+      return;
+    }
     this.#observer.onBadFrame(this.peer, stream, error);
     this.#rpc?.channel.close(`${error.code}: ${error.message}`);
   }

@@ -110,12 +110,12 @@ export class NamespaceLog {
     this.#lease = lease;
     // Kept so that seals are known after a start without the control store. Mere renewals are not worth an fsync.
     if (before?.record.epoch !== lease.record.epoch || before.record.streams.length !== lease.record.streams.length) {
-      this.#track(this.#journal.write([{ kind: 'put', key: this.#leaseKey(), value: encodeLease(lease) }]));
+      void this.#track(this.#journal.write([{ kind: 'put', key: this.#leaseKey(), value: encodeLease(lease) }]));
     }
     const promise = this.#promise;
     if (promise !== undefined && (lease.record.epoch > promise.epoch || lease.revision > promise.revision)) {
       this.#promise = undefined;
-      this.#track(this.#journal.write([{ kind: 'delete', key: this.#promiseKey() }]));
+      void this.#track(this.#journal.write([{ kind: 'delete', key: this.#promiseKey() }]));
     }
     return true;
   }

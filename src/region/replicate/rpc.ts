@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import type { Clock } from '#ports/clock';
 import type { Channel } from '#ports/link-transport';
@@ -88,7 +89,8 @@ export class RpcEnd {
         );
       });
       if (message.kind === 'failure') throw failureFrom(message.body);
-      return { answer: parseBody(REQUESTS[name].answer, message.body, name) as RequestAnswer<N>, blob: message.blob };
+      const schema: z.ZodType<unknown> = REQUESTS[name].answer;
+      return { answer: parseBody(schema, message.body, name) as RequestAnswer<N>, blob: message.blob };
     } finally {
       this.#waiting.delete(id);
       deadline.abort();

@@ -1,0 +1,161 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
+import { KvChangeLog } from '#adapters/kv/kv-change-log';
+import { KvJournal } from '#adapters/kv/kv-journal';
+import { KvOnlineStore } from '#adapters/kv/kv-online-store';
+import { MemoryDisk } from '#adapters/memory/memory-disk';
+import { MemoryKv } from '#adapters/memory/memory-kv';
+import { MemoryNetwork } from '#adapters/memory-link/memory-network';
+import { withVersion } from '#core/model/feature-view-definition';
+import type { Clock } from '#ports/clock';
+import type { Host, Logger } from '#ports/host';
+import { ControlClient } from '#region/control/control-client';
+import { ControlServer } from '#region/control/control-server';
+import { Region, type RegionConfig } from '#region/region';
+
+/** Real time, for tests of whole regions in one process. */
+export const REAL_CLOCK: Clock = {
+  wallMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: (ms, signal) => delay(ms, undefined, signal === undefined ? {} : { signal }),
+  every: (ms, task) => {
+    const timer = setInterval(task, ms);
+    return () => clearInterval(timer);
+  },
+  yield: () => nextTurn(),
+};
+
+export const QUIET: Logger = { info: () => undefined, warn: () => undefined, error: () => undefined };
+
+export const TEST_HOST: Host = {
+  bootId: () => 'boot-1',
+  freeBytes: () => 1e12,
+  fatal: (error) => {
+    throw error;
+  },
+};
+
+export const TEST_VIEW = withVersion({
+  name: 'airport',
+  namespace: 'flights',
+  joinKeys: [{ name: 'code', type: 'string' }],
+  features: [
+    { name: 'delay', type: { scalar: 'float64', list: false }, nullable: true },
+    { name: 'departures', type: { scalar: 'int64', list: false }, nullable: true },
+  ],
+  ttlSeconds: null,
+  resolver: 'last-writer-wins',
+  granularity: 'row',
+  eventTimeAheadMsMax: 300_000,
+  sources: [],
+  sql: null,
+  eventTimeColumn: 'event_timestamp',
+  owner: 'tests',
+  description: '',
+  tags: {},
+});
+
+const REGIONS = ['ap-south', 'eu-west', 'us-east'];
+
+/** Disks outlive the processes that use them. */
+interface Disks {
+  readonly log: MemoryDisk;
+  readonly store: MemoryDisk;
+}
+
+/** Three regions and a control store in one process, on memory adapters and real time. */
+export class InProcessTopology {
+  readonly network = new MemoryNetwork();
+  readonly regions = new Map<string, Region>();
+  readonly #disks = new Map<string, Disks>();
+  readonly #leaseMs: number;
+  readonly #logger: Logger;
+  #control: ControlServer | undefined;
+
+  constructor(options: { leaseMs?: number; logger?: Logger } = {}) {
+    this.#leaseMs = options.leaseMs ?? 600;
+    this.#logger = options.logger ?? QUIET;
+  }
+
+  async start(): Promise<void> {
+    const kv = new MemoryKv(new MemoryDisk());
+    this.#control = new ControlServer({
+      journal: new KvJournal(kv),
+      transport: this.network.transport('control'),
+      clock: REAL_CLOCK,
+      host: TEST_HOST,
+      log: this.#logger,
+      members: REGIONS,
+    });
+    await this.#control.start();
+    for (const name of REGIONS) await this.startRegion(name);
+  }
+
+  region(name: string): Region {
+    const region = this.regions.get(name);
+    if (region === undefined) throw new Error(`${name} is not running`);
+    return region;
+  }
+
+  async startRegion(name: string): Promise<Region> {
+    const disks = this.#disks.get(name) ?? { log: new MemoryDisk(), store: new MemoryDisk() };
+    this.#disks.set(name, disks);
+    const logKv = new MemoryKv(disks.log);
+    const transport = this.network.transport(name);
+    const config: RegionConfig = {
+      region: name,
+      place: name,
+      peers: REGIONS.filter((other) => other !== name),
+      namespaces: [
+        {
+          namespace: 'flights',
+          partitions: 1,
+          initialHub: 'us-east',
+          leaseMs: this.#leaseMs,
+          marginMs: this.#leaseMs / 6,
+          automatic: true,
+          promotable: REGIONS,
+          tail: 'replay',
+        },
+      ],
+      views: [TEST_VIEW],
+    };
+    const region = new Region({
+      config,
+      ports: {
+        clock: REAL_CLOCK,
+        random: { next: Math.random, hex: (bytes) => randomBytes(bytes).toString('hex') },
+        host: TEST_HOST,
+        logger: this.#logger,
+        changeLog: new KvChangeLog(logKv),
+        journal: new KvJournal(logKv),
+        store: new KvOnlineStore(new MemoryKv(disks.store)),
+        control: new ControlClient({ transport, clock: REAL_CLOCK, deadlineMs: 300 }),
+        transport,
+      },
+    });
+    this.regions.set(name, region);
+    await region.start();
+    return region;
+  }
+
+  async stopRegion(name: string): Promise<void> {
+    const region = this.region(name);
+    this.regions.delete(name);
+    await region.stop();
+  }
+
+  async stop(): Promise<void> {
+    for (const name of [...this.regions.keys()]) await this.stopRegion(name);
+    await this.#control?.stop();
+  }
+
+  /** Waits until `condition` holds, at most `ms`. */
+  async until(condition: () => boolean | Promise<boolean>, ms = 10_000): Promise<void> {
+    const endMs = performance.now() + ms;
+    while (!(await condition())) {
+      if (performance.now() > endMs) throw new Error(`not within ${ms} ms: ${condition}`);
+      await delay(10);
+    }
+  }
+}
