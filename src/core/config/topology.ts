@@ -46,10 +46,10 @@ const namespaceSchema = z
     failover: z.enum(['automatic', 'manual']).default('automatic'),
     lease: durationSchema({ minMs: 500, maxMs: 600_000 })
       .default(3000)
-      .describe('How long a hub that cannot renew still accepts; the time to detect a lost hub.'),
+      .describe('How long a hub that cannot renew still accepts; the time to detect a lost hub. Default 3s.'),
     margin: durationSchema({ minMs: 50, maxMs: 60_000 })
       .default(500)
-      .describe('How much earlier the hub stops, and later others take over.'),
+      .describe('How much earlier the hub stops, and later others take over. Default 500ms.'),
     tail: z
       .enum(['replay', 'keep'])
       .default('replay')
@@ -116,7 +116,7 @@ export const topologySchema = z.strictObject({
     .strictObject({
       bodyBytes: sizeSchema({ minBytes: 1024, maxBytes: 64 * MIB })
         .default(4 * MIB)
-        .describe('Largest request body, such as 4MiB.'),
+        .describe('Largest request body. Default 4MiB.'),
       entitiesPerRequest: z.int().min(1).max(100_000).default(10_000),
     })
     .prefault({}),

@@ -113,7 +113,7 @@ const viewSchema = z
       .default(EVENT_TIME_COLUMN),
     eventTimeAhead: durationSchema({ minMs: 0, maxMs: 365 * DAY_MS })
       .default(EVENT_TIME_AHEAD_MS)
-      .describe('Rows whose event time lies further ahead of now are quarantined.'),
+      .describe('Rows whose event time lies further ahead of now are quarantined. Default 5m.'),
   })
   .meta({ description: 'A named set of typed features over an entity key.' });
 
