@@ -1,9 +1,9 @@
 /**
- * Counts of non-negative values in buckets that grow by about 9 % (eight a doubling): quantiles to within that error, in
- * a fixed few hundred bytes. Values are in the caller's unit; below `smallest` they share the first bucket.
+ * Counts of non-negative values in buckets that grow by about 2 % (32 a doubling): quantiles to within that error, in
+ * a fixed 5 KiB. Values are in the caller's unit; below `smallest` they share the first bucket.
  */
 export class LogHistogram {
-  readonly #counts = new Uint32Array(320);
+  readonly #counts = new Uint32Array(1280);
   readonly #smallest: number;
   #count = 0;
   #max = 0;
@@ -14,7 +14,7 @@ export class LogHistogram {
   }
 
   record(value: number, times = 1): void {
-    const bucket = value <= this.#smallest ? 0 : Math.ceil(Math.log2(value / this.#smallest) * 8);
+    const bucket = value <= this.#smallest ? 0 : Math.ceil(Math.log2(value / this.#smallest) * 32);
     const index = Math.min(this.#counts.length - 1, Math.max(0, bucket));
     this.#counts[index] = (this.#counts[index] as number) + times;
     this.#count += times;
@@ -41,7 +41,7 @@ export class LogHistogram {
     let seen = 0;
     for (let i = 0; i < this.#counts.length; i++) {
       seen += this.#counts[i] as number;
-      if (seen >= rank) return Math.min(this.#max, this.#smallest * 2 ** (i / 8));
+      if (seen >= rank) return Math.min(this.#max, this.#smallest * 2 ** (i / 32));
     }
     return this.#max;
   }
