@@ -11,6 +11,7 @@ import type { LinkTransport } from '#ports/link-transport';
 import type { OnlineStore } from '#ports/online-store';
 import type { Random } from '#ports/random';
 import { Applier } from '#region/apply/applier';
+import { decodeJsonRecord, SERVING_STATE_KEY, type ServingState } from '#region/apply/records';
 import { StoreTrust } from '#region/apply/store-trust';
 import { ViewRegistry } from '#region/apply/view-registry';
 import { AuditAnchorer } from '#region/audit/audit-anchorer';
@@ -138,7 +139,7 @@ export class Region implements RegionEngine {
         'error',
         `view versions that this release cannot decode: ${undecodable.join(', ')}`,
       );
-    const rebuilding = !trusted && this.#ports.changeLog.streams().length > 0;
+    const rebuilding = this.#ports.changeLog.streams().length > 0 && (!trusted || isIncomplete(store));
     if (rebuilding)
       this.#events.add(
         'rebuild-started',
@@ -387,6 +388,12 @@ export class Region implements RegionEngine {
       tails.tend().catch((error: unknown) => this.#events.add('tail-failed', 'error', String(error)));
     }
   }
+}
+
+/** The store is behind its logs by more than a moment: emptied (by its engine, or a person), or left in the middle of a rebuild. */
+function isIncomplete(store: OnlineStore): boolean {
+  const state = store.record(SERVING_STATE_KEY);
+  return state === undefined || decodeJsonRecord<ServingState>(state).state === 'rebuilding';
 }
 
 function mutable(result: IngestResult): {

@@ -332,7 +332,7 @@ export class Applier {
         this.#rebuilding = true;
         await this.#store.wipe();
         this.#checkpoints.clear();
-        this.#publishDue = this.#publish !== undefined;
+        await this.#writeServingState();
         return;
       }
     }
