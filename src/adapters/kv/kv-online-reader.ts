@@ -1,0 +1,44 @@
+import type { OnlineReader } from '#ports/online-store';
+import { type KvTable, type OrderedKvReader, prefixEnd } from './ordered-kv.ts';
+
+/** Tables an online store needs its engine to have. */
+export const ONLINE_STORE_TABLES = ['rows', 'checkpoints', 'records'] as const;
+
+/** The reading side of the online store on an ordered key-value engine. */
+export class KvOnlineReader implements OnlineReader {
+  readonly #kv: OrderedKvReader;
+  readonly #rows: KvTable;
+  readonly #records: KvTable;
+
+  constructor(kv: OrderedKvReader) {
+    this.#kv = kv;
+    this.#rows = kv.table('rows');
+    this.#records = kv.table('records');
+  }
+
+  row(key: Buffer): Buffer | undefined {
+    return this.#rows.get(key);
+  }
+
+  record(key: string): Buffer | undefined {
+    const value = this.#records.get(Buffer.from(key));
+    return value === undefined ? undefined : Buffer.from(value);
+  }
+
+  records(prefix: string): (readonly [string, Buffer])[] {
+    const from = Buffer.from(prefix);
+    const entries = this.#records.entries({ from, before: prefixEnd(from) });
+    return Array.from(entries, ([key, value]) => [key.toString(), value] as const);
+  }
+
+  scan(prefix: Buffer, after: Buffer | undefined, limit: number): (readonly [Buffer, Buffer])[] {
+    const before = prefixEnd(prefix);
+    const range =
+      after === undefined || after.compare(prefix) < 0 ? { from: prefix, before, limit } : { after, before, limit };
+    return Array.from(this.#rows.entries(range));
+  }
+
+  close(): Promise<void> {
+    return this.#kv.close();
+  }
+}

@@ -1,0 +1,112 @@
+import type { MergeDecision } from '#core/merge/decision';
+import type { StreamKey } from '#core/model/stream';
+import type { ApplyBatch, ApplyOutcome, OnlineStore } from '#ports/online-store';
+import { KvOnlineReader } from './kv-online-reader.ts';
+import type { KvSize, KvTable, KvWriter, OrderedKv } from './ordered-kv.ts';
+import { decodeSeq, encodeSeq, SEQ_BYTES } from './seq-codec.ts';
+
+/**
+ * The online store on an ordered key-value engine. Rows lie under their storage key as they are, checkpoints under the
+ * text of their stream, records under their name.
+ */
+export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
+  readonly #kv: OrderedKv;
+  readonly #rows: KvTable;
+  readonly #checkpoints: KvTable;
+  readonly #records: KvTable;
+  /** While it runs, applying waits: a page written half way through would be on disk without the pages it points to. */
+  #syncing: Promise<void> | undefined;
+
+  constructor(kv: OrderedKv) {
+    super(kv);
+    this.#kv = kv;
+    this.#rows = kv.table('rows');
+    this.#checkpoints = kv.table('checkpoints');
+    this.#records = kv.table('records');
+  }
+
+  async apply(batch: ApplyBatch, merge: (stored: Buffer, incoming: Buffer) => MergeDecision): Promise<ApplyOutcome> {
+    while (this.#syncing !== undefined) await this.#syncing;
+    return this.#kv.transact(sizeOfBatch(batch), (writer) => {
+      const outcome = this.#applyRows(writer, batch, merge);
+      for (const [stream, seq] of batch.checkpoints) {
+        writer.put(this.#checkpoints, Buffer.from(stream), encodeSeq(seq));
+      }
+      for (const [key, value] of batch.records) {
+        if (value === null) writer.remove(this.#records, Buffer.from(key));
+        else writer.put(this.#records, Buffer.from(key), value);
+      }
+      return outcome;
+    });
+  }
+
+  checkpoint(stream: StreamKey): number {
+    const value = this.#checkpoints.get(Buffer.from(stream));
+    return value === undefined ? 0 : decodeSeq(value);
+  }
+
+  checkpoints(): Map<StreamKey, number> {
+    const checkpoints = new Map<StreamKey, number>();
+    for (const [key, value] of this.#checkpoints.entries({})) checkpoints.set(key.toString(), decodeSeq(value));
+    return checkpoints;
+  }
+
+  async wipe(): Promise<void> {
+    while (this.#syncing !== undefined) await this.#syncing;
+    this.#kv.clear([this.#rows, this.#checkpoints, this.#records]);
+  }
+
+  async sync(): Promise<void> {
+    while (this.#syncing !== undefined) await this.#syncing;
+    const done = this.#kv.sync();
+    // Those who wait only wait; the failure is this caller's.
+    this.#syncing = done
+      .catch(() => {})
+      .then(() => {
+        this.#syncing = undefined;
+      });
+    await done;
+  }
+
+  rowCount(): number {
+    return this.#rows.count();
+  }
+
+  bytes(): number {
+    return this.#kv.bytes();
+  }
+
+  #applyRows(
+    writer: KvWriter,
+    batch: ApplyBatch,
+    merge: (stored: Buffer, incoming: Buffer) => MergeDecision,
+  ): ApplyOutcome {
+    const rows = this.#rows;
+    let written = 0;
+    let superseded = 0;
+    let repeated = 0;
+    for (const row of batch.rows) {
+      const stored = rows.get(row.key);
+      if (stored === undefined) {
+        writer.put(rows, row.key, row.value);
+        written++;
+      } else if (stored.equals(row.value)) {
+        repeated++;
+      } else if (merge(stored, row.value) === 'replace') {
+        writer.put(rows, row.key, row.value);
+        written++;
+      } else {
+        superseded++;
+      }
+    }
+    return { written, superseded, repeated };
+  }
+}
+
+function sizeOfBatch(batch: ApplyBatch): KvSize {
+  let bytes = 0;
+  for (const row of batch.rows) bytes += row.key.length + row.value.length;
+  for (const stream of batch.checkpoints.keys()) bytes += stream.length + SEQ_BYTES;
+  for (const [key, value] of batch.records) bytes += key.length * 3 + (value === null ? 0 : value.length);
+  return { operations: batch.rows.length + batch.checkpoints.size + batch.records.size, bytes };
+}
