@@ -1,3 +1,5 @@
+import { fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { type DestinationStream, destination, type Logger as PinoLogger, pino, stdTimeFunctions } from 'pino';
 import type { Logger } from '#ports/host';
 
@@ -12,35 +14,15 @@ export interface JsonLoggerOptions {
   readonly stream?: DestinationStream;
 }
 
-/** Lines waiting for a reader of standard error that does not read, bytes; beyond it new lines are dropped. */
+const STDERR = 2;
+/** Lines that wait for a reader of standard error who does not read, bytes; beyond it new lines are dropped. */
 const PENDING_BYTES_MAX = 1024 * 1024;
 
-/**
- * One JSON object a line: `{"level":"warn","time":"2026-01-31T12:00:00.000Z","node":"eu","event":"link-down","peer":"us"}`.
- * Written in the background, because a pipe that nobody reads must not stop the process that holds a lease. What is
- * pending is written before the process exits in any way but a kill.
- */
+/** One JSON object a line: `{"level":"warn","time":"2026-01-31T12:00:00.000Z","node":"eu","event":"link-down","peer":"us"}`. */
 export class JsonLogger implements Logger {
   readonly #pino: PinoLogger;
-  readonly #flush: () => void;
 
   constructor(options: JsonLoggerOptions = {}) {
-    let stream = options.stream;
-    this.#flush = () => undefined;
-    if (stream === undefined) {
-      const stderr = destination({ dest: 2, sync: false, maxLength: PENDING_BYTES_MAX });
-      // A closed standard error (its reader died) is no reason to stop.
-      stderr.on('error', () => undefined);
-      this.#flush = () => {
-        try {
-          stderr.flushSync();
-        } catch {
-          // Nobody is left to be told.
-        }
-      };
-      process.on('exit', this.#flush);
-      stream = stderr;
-    }
     this.#pino = pino(
       {
         level: options.level ?? 'info',
@@ -49,7 +31,7 @@ export class JsonLogger implements Logger {
         timestamp: stdTimeFunctions.isoTime,
         formatters: { level: (label) => ({ level: label }), log: readable },
       },
-      stream,
+      options.stream ?? standardError(),
     );
   }
 
@@ -64,11 +46,24 @@ export class JsonLogger implements Logger {
   error(event: string, fields: Readonly<Record<string, unknown>> = {}): void {
     this.#pino.error(fields, event);
   }
+}
 
-  /** Writes what is pending, now. */
-  flush(): void {
-    this.#flush();
-  }
+/**
+ * Standard error, written at once. A pipe is written without blocking, because one that nobody reads must not stop the
+ * process that holds a lease; writing in a background thread would lose lines at exit and mix up their order.
+ */
+function standardError(): DestinationStream {
+  const kind = fstatSync(STDERR);
+  if (!kind.isFIFO() && !kind.isSocket()) return destination({ dest: STDERR, sync: true });
+  const pipe = new Socket({ fd: STDERR, readable: false, writable: true });
+  // A reader that died is no reason to stop.
+  pipe.on('error', () => undefined);
+  pipe.unref();
+  return {
+    write: (line) => {
+      if (!pipe.destroyed && pipe.writableLength < PENDING_BYTES_MAX) pipe.write(line);
+    },
+  };
 }
 
 /** JSON leaves nothing of an Error and throws at a BigInt; a log line shows both. */

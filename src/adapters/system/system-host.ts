@@ -7,7 +7,7 @@ import type { Host, Logger } from '#ports/host';
 export interface SystemHostOptions {
   /** An existing folder on the disk where the region keeps its data. */
   readonly dataDirectory: string;
-  readonly logger: Logger & { flush?(): void };
+  readonly logger: Logger;
 }
 
 /** EX_SOFTWARE of sysexits.h: an internal fault. A supervisor may start the process again. */
@@ -37,7 +37,6 @@ export class SystemHost implements Host {
     try {
       const error = toAntipodeError(caught);
       this.#options.logger.error('fatal', { code: error.code, remedy: error.remedy, error });
-      this.#options.logger.flush?.();
     } finally {
       process.exit(FATAL_EXIT_CODE);
     }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { getEventListeners } from 'node:events';
+import { spawn, spawnSync } from 'node:child_process';
+import { getEventListeners, once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { describe, it, mock } from 'node:test';
 import { JsonLogger } from '#adapters/system/json-logger';
@@ -49,7 +49,8 @@ describe('SystemClock', () => {
     const stop = clock.every(5, () => {
       if (++runs === 3) stop();
     });
-    await clock.sleep(60);
+    while (runs < 3) await clock.sleep(5);
+    await clock.sleep(20);
     assert.equal(runs, 3);
   });
 
@@ -154,6 +155,18 @@ describe('SystemHost', () => {
       Array.from({ length: 100 }, (_, i) => i),
     );
     assert.deepEqual([lines[100].event, lines[100].code, lines.length], ['fatal', 'DISK_FULL', 101]);
+  });
+
+  it('is not stopped by a reader of its log that does not read', async () => {
+    const code = `${imports}
+      for (let i = 0; i < 50_000; i++) logger.info('line', { filler: 'x'.repeat(200) });
+      console.log('done');
+      host.fatal(new Error('end'));`;
+    const child = spawn(process.execPath, ['--conditions=antipode-source', '--input-type=module', '--eval', code]);
+    child.stdout.resume();
+    // Its standard error stays unread.
+    const [status] = await once(child, 'exit');
+    assert.equal(status, 70);
   });
 
   it('ends the process when a periodic task throws, with its log written', () => {

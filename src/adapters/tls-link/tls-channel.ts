@@ -18,8 +18,8 @@ import { type Channel, MAX_MESSAGE_BYTES } from '#ports/link-transport';
 const RECEIVE_WINDOW_BYTES = 1024 * 1024;
 /** What a kept message costs besides its bytes, so that empty messages are bounded too. */
 const MESSAGE_OVERHEAD_BYTES = 64;
-/** A caller that ignores `send` returning false ends its channel when this many times the limit is unsent. */
-const OVERRUN_FACTOR = 8;
+/** A caller that goes on sending this much although `send` returns false loses its channel, not the process its memory. */
+const OVERRUN_BYTES = 4 * MAX_MESSAGE_BYTES;
 /** How long an orderly close waits for the unsent bytes to leave. */
 const LINGER_MS = 1000;
 /**
@@ -49,14 +49,14 @@ export interface TlsChannelOptions {
 export class TlsChannel implements Channel {
   readonly peer: string;
   readonly certificate: X509Certificate;
+  /** The socket underneath, which counts the bytes on the wire. */
+  readonly raw: Socket;
   /** Resolves when the socket is gone, which after `close` may take up to the linger time. */
   readonly gone: Promise<void>;
   /** Resolves when the peer said that it takes messages; or when the channel ended. */
   readonly ready: Promise<void>;
 
   readonly #socket: TLSSocket;
-  /** The socket underneath, which counts the bytes on the wire. */
-  readonly raw: Socket;
   readonly #highWaterBytes: number;
   readonly #silenceMsMax: number;
   readonly #reader: WireReader;
@@ -133,7 +133,7 @@ export class TlsChannel implements Channel {
     this.#socket.write(message, this.#onWritten);
     const unsentBytes = this.#socket.writableLength;
     if (unsentBytes <= this.#highWaterBytes) return true;
-    if (unsentBytes > this.#highWaterBytes * OVERRUN_FACTOR) this.#end(`${unsentBytes} bytes are unsent`, 'now');
+    if (unsentBytes > this.#highWaterBytes + OVERRUN_BYTES) this.#end(`${unsentBytes} bytes are unsent`, 'now');
     return false;
   }
 
