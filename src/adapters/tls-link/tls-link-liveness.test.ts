@@ -5,10 +5,10 @@ import { after, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createAuthority, issueCertificate } from '#adapters/certs/authority';
+import { FaultyLine } from '#adapters/tls-link/faulty-line.fixture';
 import { TestTopology, TOPOLOGY } from '#adapters/tls-link/tls-link.fixture';
 import type { TlsLinkTransport } from '#adapters/tls-link/tls-link-transport';
 import type { Channel } from '#ports/link-transport';
-import { WanProxy } from '../../../examples/support/wan-proxy.ts';
 
 const SILENCE_MS_MAX = 500;
 const topology = await TestTopology.create();
@@ -17,7 +17,7 @@ after(async () => {
   for (const close of closers) await close();
 });
 
-function keep<T extends TlsLinkTransport | WanProxy>(closable: T): T {
+function keep<T extends TlsLinkTransport | FaultyLine>(closable: T): T {
   closers.push(() => closable.close());
   return closable;
 }
@@ -25,29 +25,27 @@ function keep<T extends TlsLinkTransport | WanProxy>(closable: T): T {
 const closing = (channel: Channel) => new Promise<string>((resolve) => channel.onClose(resolve));
 
 /** A channel from `us` to `eu` through a line that can be cut. */
-async function channelThroughProxy() {
+async function channelThroughLine() {
   const accepted = Promise.withResolvers<Channel>();
   const eu = keep(await topology.node('eu', { silenceMsMax: SILENCE_MS_MAX }));
   await eu.listen(accepted.resolve);
-  const proxy = keep(new WanProxy({ target: topology.addressOf('eu') }));
-  const port = await proxy.start();
-  const us = keep(
-    await topology.node('us', { silenceMsMax: SILENCE_MS_MAX, addressOf: () => ({ host: '127.0.0.1', port }) }),
-  );
+  const line = keep(new FaultyLine(topology.addressOf('eu')));
+  const address = await line.start();
+  const us = keep(await topology.node('us', { silenceMsMax: SILENCE_MS_MAX, addressOf: () => address }));
   const client = await us.connect('eu');
-  return { proxy, client, server: await accepted.promise };
+  return { line, client, server: await accepted.promise };
 }
 
 describe('liveness of a channel', () => {
   it('keeps an idle channel open, with a receiver or without one', async () => {
-    const { client, server } = await channelThroughProxy();
+    const { client, server } = await channelThroughLine();
     client.onMessage(() => undefined);
     await sleep(SILENCE_MS_MAX * 3);
     assert.deepEqual([client.closed, server.closed], [false, false]);
   });
 
   it('keeps a channel open whose receiver takes nothing while the peer sends all it may', async () => {
-    const { client, server } = await channelThroughProxy();
+    const { client, server } = await channelThroughLine();
     while (client.send(Buffer.alloc(64 * 1024)));
     server.send(Buffer.from('unread'));
     await sleep(SILENCE_MS_MAX * 3);
@@ -55,32 +53,32 @@ describe('liveness of a channel', () => {
   });
 
   it('keeps a channel open while a large message crawls over a slow line', async () => {
-    const { proxy, client, server } = await channelThroughProxy();
+    const { line, client, server } = await channelThroughLine();
     const received = new Promise<Buffer>((resolve) => server.onMessage(resolve));
-    proxy.shape({ bytesPerSecond: 512 * 1024, windowBytes: 64 * 1024 });
+    line.crawlMs = 60;
     client.send(Buffer.alloc(1024 * 1024));
     assert.equal((await received).length, 1024 * 1024);
     assert.deepEqual([client.closed, server.closed], [false, false]);
   });
 
   it('ends a half-open channel at both ends within the bound', async () => {
-    const { proxy, client, server } = await channelThroughProxy();
+    const { line, client, server } = await channelThroughLine();
     const start = performance.now();
-    proxy.cut('blackhole');
+    line.silent = 'both';
     const reasons = await Promise.all([closing(client), closing(server)]);
     assert.deepEqual(new Set(reasons), new Set([`no sign of life within ${SILENCE_MS_MAX} ms`]));
     assert.ok(performance.now() - start < SILENCE_MS_MAX * 2);
   });
 
   it('ends a channel that hears nothing though it is heard', async () => {
-    const { proxy, client } = await channelThroughProxy();
-    proxy.cut('blackhole', 'to-client');
+    const { line, client } = await channelThroughLine();
+    line.silent = 'to-client';
     assert.match(await closing(client), /no sign of life/);
   });
 
   it('ends both ends at once when the connection is reset', async () => {
-    const { proxy, client, server } = await channelThroughProxy();
-    proxy.cut('refuse');
+    const { line, client, server } = await channelThroughLine();
+    line.reset();
     for (const reason of await Promise.all([closing(client), closing(server)])) {
       assert.match(reason, /ECONNRESET|lost|ended/);
     }
@@ -112,7 +110,7 @@ describe('liveness of a channel', () => {
   });
 
   it('does not take a pause of its own process for silence of the peer', async () => {
-    const { client, server } = await channelThroughProxy();
+    const { client, server } = await channelThroughLine();
     const until = performance.now() + SILENCE_MS_MAX * 2;
     while (performance.now() < until);
     await sleep(SILENCE_MS_MAX);
