@@ -35,8 +35,11 @@ export interface OnlineReader {
   row(key: Buffer): Buffer | undefined;
   /** A small record; the buffer is a copy. */
   record(key: string): Buffer | undefined;
-  /** Small records whose key starts with `prefix`, in key order. */
-  records(prefix: string): (readonly [string, Buffer])[];
+  /** Small records whose key starts with `prefix`, in key order, after `after` (exclusive), at most `limit`; copies. */
+  records(
+    prefix: string,
+    page?: { readonly after?: string | undefined; readonly limit?: number },
+  ): (readonly [string, Buffer])[];
   /** Rows whose key starts with `prefix`, after `after` (exclusive), in key order, at most `limit`; copies. */
   scan(prefix: Buffer, after: Buffer | undefined, limit: number): (readonly [Buffer, Buffer])[];
   close(): Promise<void>;

@@ -19,7 +19,7 @@ export interface IngestRequest {
   /** Version the changes were encoded with. */
   readonly version: string;
   readonly changes: readonly IngestChange[];
-  /** Client's key, 1 to 128 printable ASCII characters. A repeated key changes nothing and gets the first answer. Minted when absent. */
+  /** Client's key, 1 to 128 printable ASCII characters. A repeated key changes nothing and gets the first answer. */
   readonly idempotencyKey?: string | undefined;
 }
 

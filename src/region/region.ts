@@ -11,6 +11,7 @@ import type { LinkTransport } from '#ports/link-transport';
 import type { OnlineStore } from '#ports/online-store';
 import type { Random } from '#ports/random';
 import { Applier } from '#region/apply/applier';
+import { IdempotencyCollector } from '#region/apply/idempotency-collector';
 import { decodeJsonRecord, SERVING_STATE_KEY, type ServingState } from '#region/apply/records';
 import { StoreTrust } from '#region/apply/store-trust';
 import { ViewRegistry } from '#region/apply/view-registry';
@@ -187,9 +188,9 @@ export class Region implements RegionEngine {
       positions: this.#positions,
       namespaces: this.#namespaces,
     });
-    const collector = this.#status;
+    const status = this.#status;
     await this.#hlc.ready();
-    applier.publish(() => collector.servingState());
+    applier.publish(() => status.servingState());
     applier.start();
     await links.start({
       handlers: this.#handlers(),
@@ -199,7 +200,11 @@ export class Region implements RegionEngine {
       onEpochMarker: (namespace, payload) => this.#namespaces.get(namespace)?.authority.learn(decodeLease(payload)),
     });
     for (const namespace of this.#namespaces.values()) namespace.authority.start();
-    this.#timers.push(clock.every(PUBLISH_INTERVAL_MS, () => applier.publish(() => collector.servingState())));
+    this.#timers.push(clock.every(PUBLISH_INTERVAL_MS, () => applier.publish(() => status.servingState())));
+    const collector = new IdempotencyCollector({ store, clock });
+    this.#timers.push(
+      collector.start((error) => this.#events.add('idempotency-collection-failed', 'warning', String(error))),
+    );
     this.#timers.push(clock.every(TAILS_INTERVAL_MS, () => this.#tendTails()));
     this.#anchorer.start(clock);
     this.#state = 'serving';
@@ -225,7 +230,7 @@ export class Region implements RegionEngine {
 
   async status(): Promise<RegionStatus> {
     const { clock, store, changeLog } = this.#ports;
-    const collector = this.#status;
+    const status = this.#status;
     const ages = [...this.#namespaces.values()].map(({ authority }) => authority.controlAnswerAgeMs());
     const answered = ages.filter((age) => age !== null);
     const lastAnswerAgeMs = answered.length === 0 ? null : Math.min(...answered);
@@ -372,7 +377,7 @@ export class Region implements RegionEngine {
       ingest: async ({ view, version, idempotencyKey }, blob) => ({
         answer: mutable(
           await this.#running().ingest.submit(
-            { view, version, idempotencyKey, changes: decodeForwarded(blob) },
+            { view, version, idempotencyKey: idempotencyKey ?? undefined, changes: decodeForwarded(blob) },
             { forwarded: true },
           ),
         ),

@@ -25,9 +25,16 @@ export class KvOnlineReader implements OnlineReader {
     return value === undefined ? undefined : Buffer.from(value);
   }
 
-  records(prefix: string): (readonly [string, Buffer])[] {
+  records(
+    prefix: string,
+    page: { readonly after?: string | undefined; readonly limit?: number } = {},
+  ): (readonly [string, Buffer])[] {
     const from = Buffer.from(prefix);
-    const entries = this.#records.entries({ from, before: prefixEnd(from) });
+    const before = prefixEnd(from);
+    const limit = page.limit ?? Number.MAX_SAFE_INTEGER;
+    const entries = this.#records.entries(
+      page.after === undefined ? { from, before, limit } : { after: Buffer.from(page.after), before, limit },
+    );
     return Array.from(entries, ([key, value]) => [key.toString(), value] as const);
   }
 

@@ -5,6 +5,7 @@ import { AntipodeError, assert, toAntipodeError } from '#core/errors';
 import { LogHistogram } from '#core/histogram';
 import { lastWriterWins } from '#core/merge/last-writer-wins';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
+import { HLC_COUNTER_MAX } from '#core/time/hlc';
 import type { LoggedFrame } from '#ports/change-log';
 import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
@@ -304,6 +305,8 @@ export class Applier {
     );
     const base = original?.hlc ?? frame.hlc;
     for (const change of decodeChanges(frame.payload, frame.to - frame.from)) {
+      if (base.counter + change.offset > HLC_COUNTER_MAX)
+        throw new AntipodeError('FRAME_CORRUPT', `change ${change.offset} of ${frame.stream} has an impossible stamp`);
       rows.push({
         key: codec.rowKey(change.key),
         value: encodeStoredRow({

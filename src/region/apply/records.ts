@@ -6,7 +6,7 @@ export const SERVING_STATE_KEY = 'serving-state';
 /** How long an idempotency key is remembered, ms (P10). */
 export const IDEMPOTENCY_KEPT_MS = 24 * 3600 * 1000;
 
-const IDEMPOTENCY_PREFIX = 'idempotency/';
+export const IDEMPOTENCY_PREFIX = 'idempotency/';
 
 /** Keys are remembered per partition: each partition's part of a write is deduplicated where its changes are. */
 export function idempotencyKey(partition: Pick<StreamId, 'namespace' | 'partition'>, key: string): string {

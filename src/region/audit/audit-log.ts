@@ -37,9 +37,9 @@ export class AuditLog {
     this.#journal = options.journal;
     this.#clock = options.clock;
     const last = options.journal.list(PREFIX, { reverse: true, limit: 1 })[0];
-    const entry = last === undefined ? undefined : decodeEntry(last[1]);
-    this.#next = (entry?.index ?? -1) + 1;
-    this.#head = entry?.hash ?? GENESIS;
+    // The key says where the log ends, whatever became of the last entry: nothing is ever written over evidence.
+    this.#next = last === undefined ? 0 : Number(last[0].slice(PREFIX.length)) + 1;
+    this.#head = (last === undefined ? undefined : decodeEntry(last[1])?.hash) ?? GENESIS;
   }
 
   /** End of the log: number of entries and hash of the last. */

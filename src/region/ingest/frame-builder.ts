@@ -16,7 +16,8 @@ export const FRAME_BYTES_TARGET = 256 * 1024;
 /** What one request contributes to a frame. */
 export interface FramePart {
   readonly changes: readonly Omit<Change, 'offset'>[];
-  readonly idempotencyKey: string;
+  /** The client's; null when it gave none, and then nobody can ask for it again. */
+  readonly idempotencyKey: string | null;
 }
 
 /** An idempotency key of a replayed frame: which of the changes it covers, by index. */
@@ -74,14 +75,14 @@ export class FrameBuilder {
       const position = (): number => this.#head.seq + changes.length;
       for (const change of added) {
         if (changes.length >= FRAME_CHANGES_TARGET || (bytes >= FRAME_BYTES_TARGET && changes.length > 0)) {
-          if (position() > from) entries.push({ key, from, to: position(), complete: false });
+          if (key !== null && position() > from) entries.push({ key, from, to: position(), complete: false });
           flush();
           from = position();
         }
         changes.push({ ...change, offset: changes.length });
         bytes += changeBytes(change);
       }
-      entries.push({ key, from, to: position(), complete: true });
+      if (key !== null) entries.push({ key, from, to: position(), complete: true });
     }
     flush();
   }

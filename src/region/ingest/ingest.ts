@@ -1,4 +1,4 @@
-import { decodeChanges, encodeChanges } from '#core/codec/changes';
+import { CHANGE_BYTES_MIN, decodeChanges, encodeChanges } from '#core/codec/changes';
 import type { ViewCodec } from '#core/codec/view-codec';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import type { Clock } from '#ports/clock';
@@ -84,7 +84,7 @@ export class Ingest {
           'VIEW_NOT_FOUND',
           `namespace ${codec.view.namespace} of ${request.view} is not configured`,
         );
-      const key = request.idempotencyKey ?? `minted-${this.#random.hex(16)}`;
+      const key = request.idempotencyKey ?? null;
       const hub = namespace.gate.hub();
       if (hub !== this.#region || namespace.gate.appendable() === undefined) {
         if (options.forwarded)
@@ -101,11 +101,11 @@ export class Ingest {
   async #accept(
     request: IngestRequest,
     codec: ViewCodec,
-    key: string,
+    key: string | null,
     namespace: IngestNamespace,
   ): Promise<IngestResult> {
-    const { changes, quarantined } = validateRequest({ ...request, idempotencyKey: key }, codec, this.#clock.wallMs());
-    if (quarantined.length > 0) await this.#quarantine.hold(request, key, codec, quarantined);
+    const { changes, quarantined } = validateRequest(request, codec, this.#clock.wallMs());
+    if (quarantined.length > 0) await this.#quarantine.hold(request, key ?? this.#random.hex(16), codec, quarantined);
     if (changes.length === 0) return { accepted: 0, quarantined, duplicate: false, hub: this.#region, positions: {} };
     const receipt = await namespace.writer.write(codec, changes, key);
     if (receipt.duplicate) this.#duplicateRequests += 1;
@@ -122,7 +122,7 @@ export class Ingest {
   async #forward(
     request: IngestRequest,
     codec: ViewCodec,
-    idempotencyKey: string,
+    key: string | null,
     hub: string | undefined,
   ): Promise<IngestResult> {
     if (hub === undefined || hub === this.#region || !this.#peers.connected(hub)) {
@@ -140,7 +140,7 @@ export class Ingest {
       count,
       encodeChanges(request.changes.map((change, offset) => ({ ...change, offset }))),
     ]);
-    const body = { view: request.view, version: request.version, idempotencyKey };
+    const body = { view: request.view, version: request.version, idempotencyKey: key };
     try {
       const { answer } = await this.#peers.request(hub, 'ingest', body, { timeoutMs: FORWARD_TIMEOUT_MS, blob });
       return answer;
@@ -161,6 +161,7 @@ export class Ingest {
 export function decodeForwarded(blob: Buffer): IngestRequest['changes'] {
   if (blob.length < 4) throw new AntipodeError('PROTOCOL_MISMATCH', 'a forwarded write has no count');
   const count = blob.readUInt32BE(0);
-  if (count > blob.length) throw new AntipodeError('PROTOCOL_MISMATCH', 'a forwarded write has an impossible count');
+  if (count > (blob.length - 4) / CHANGE_BYTES_MIN)
+    throw new AntipodeError('PROTOCOL_MISMATCH', 'a forwarded write has an impossible count');
   return decodeChanges(blob.subarray(4), count);
 }

@@ -43,7 +43,7 @@ export interface ReplayWrite {
 
 interface ClientWrite {
   readonly codec: ViewCodec;
-  readonly key: string;
+  readonly key: string | null;
   readonly parts: ReadonlyMap<number, readonly IngestChange[]>;
 }
 
@@ -105,9 +105,12 @@ export class NamespaceWriter {
     this.#gate = options.gate;
   }
 
-  /** A client's write under its idempotency key. The same key gets the same answer, whether the first try is on its way or applied. */
-  async write(codec: ViewCodec, changes: readonly IngestChange[], key: string): Promise<WriteReceipt> {
-    const running = this.#inFlight.get(key);
+  /**
+   * A client's write, under its idempotency key if it gave one: the same key gets the same answer, whether the first try is
+   * on its way or applied.
+   */
+  async write(codec: ViewCodec, changes: readonly IngestChange[], key: string | null): Promise<WriteReceipt> {
+    const running = key === null ? undefined : this.#inFlight.get(key);
     if (running !== undefined) return { duplicate: true, positions: await running };
     const parts = new Map<number, IngestChange[]>();
     for (const change of changes) {
@@ -119,14 +122,15 @@ export class NamespaceWriter {
     }
     const known: Record<StreamKey, number> = {};
     for (const partition of [...parts.keys()]) {
-      const record = this.knownKey(partition, key);
+      const record = key === null ? undefined : this.knownKey(partition, key);
       if (record === undefined) continue;
       known[record.stream] = record.to;
       parts.delete(partition);
     }
-    if (parts.size === 0) return { duplicate: true, positions: known };
+    if (parts.size === 0) return { duplicate: Object.keys(known).length > 0, positions: known };
     const bytes = changes.reduce((sum, change) => sum + change.key.length + change.row.length + 32, 0);
     const appended = this.#enqueue({ kind: 'client', write: { codec, key, parts } }, bytes);
+    if (key === null) return { duplicate: false, positions: await appended };
     this.#inFlight.set(key, appended);
     try {
       return { duplicate: false, positions: { ...known, ...(await appended) } };

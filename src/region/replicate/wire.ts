@@ -139,7 +139,7 @@ export const REQUESTS = {
   },
   /** A write for the hub. Blob: change batch. */
   ingest: {
-    body: z.object({ view: z.string(), version: z.string(), idempotencyKey: z.string() }),
+    body: z.object({ view: z.string(), version: z.string(), idempotencyKey: z.string().nullable() }),
     answer: z.object({
       accepted: z.number().int(),
       quarantined: z.array(z.object({ index: z.number().int(), code: z.string(), message: z.string() })),

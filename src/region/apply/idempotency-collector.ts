@@ -1,0 +1,42 @@
+import { lastWriterWins } from '#core/merge/last-writer-wins';
+import type { Clock } from '#ports/clock';
+import type { OnlineStore } from '#ports/online-store';
+import {
+  decodeJsonRecord,
+  IDEMPOTENCY_KEPT_MS,
+  IDEMPOTENCY_PREFIX,
+  type IdempotencyRecord,
+} from '#region/apply/records';
+
+/** Records looked at in one step, and how often, ms: a million keys take about a quarter of an hour. */
+const PAGE = 1000;
+const INTERVAL_MS = 1000;
+
+/** Forgets idempotency keys after their 24 hours (P10), a bounded page at a time. */
+export class IdempotencyCollector {
+  readonly #store: OnlineStore;
+  readonly #clock: Clock;
+  #after: string | undefined;
+
+  constructor(options: { store: OnlineStore; clock: Clock }) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+  }
+
+  start(onError: (error: unknown) => void): () => void {
+    return this.#clock.every(INTERVAL_MS, () => void this.step().catch(onError));
+  }
+
+  /** Looks at one page and removes what is too old; answers how many keys were forgotten. */
+  async step(): Promise<number> {
+    const page = this.#store.records(IDEMPOTENCY_PREFIX, { after: this.#after, limit: PAGE });
+    this.#after = page.length < PAGE ? undefined : page[page.length - 1]?.[0];
+    const oldestMs = this.#clock.wallMs() - IDEMPOTENCY_KEPT_MS;
+    const expired = page.filter(([, value]) => decodeJsonRecord<IdempotencyRecord>(value).atMs < oldestMs);
+    if (expired.length > 0) {
+      const records = new Map(expired.map(([key]) => [key, null]));
+      await this.#store.apply({ rows: [], checkpoints: new Map(), records }, lastWriterWins);
+    }
+    return expired.length;
+  }
+}
