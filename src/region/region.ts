@@ -230,7 +230,7 @@ export class Region implements RegionEngine {
 
   async status(): Promise<RegionStatus> {
     const { clock, store, changeLog } = this.#ports;
-    const status = this.#status;
+    const collector = this.#status;
     const ages = [...this.#namespaces.values()].map(({ authority }) => authority.controlAnswerAgeMs());
     const answered = ages.filter((age) => age !== null);
     const lastAnswerAgeMs = answered.length === 0 ? null : Math.min(...answered);
