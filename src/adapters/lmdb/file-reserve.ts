@@ -1,10 +1,14 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, writeSync } from 'node:fs';
 import { AntipodeError } from '#core/errors';
 import { isErrno } from './data-file.ts';
 
-/** Written in one call; also the least by which the reserve grows. A few of them take about a millisecond. */
+/** Written in one call, and the least by which the reserve grows: in larger steps the next fsync is felt. */
 const CHUNK_BYTES = 1024 * 1024;
-const GROWTH_BYTES = 4 * CHUNK_BYTES;
+
+/** File systems count some blocks of their own to a file. */
+const METADATA_BYTES_MAX = 1024 * 1024;
+/** Unit of `stat.blocks`, on every file system. */
+const BLOCK_BYTES = 512;
 
 const ZEROS = Buffer.alloc(CHUNK_BYTES);
 
@@ -28,12 +32,17 @@ export class FileReserve {
   readonly #descriptor: number;
   #end: number;
 
-  /** `usedBytes`: length of the part in use; blocks above it are taken as missing. */
+  /**
+   * `usedBytes`: length of the part in use. Above it lies what an earlier process reserved, if the file has that many
+   * blocks; a copy that left out zeros has not, and is filled again.
+   */
   constructor(options: { readonly path: string; readonly reserveBytes: number; readonly usedBytes: number }) {
     this.#path = options.path;
     this.#reserveBytes = options.reserveBytes;
-    this.#end = options.usedBytes;
     this.#descriptor = openSync(options.path, 'r+');
+    const allocatedBytes = fstatSync(this.#descriptor).blocks * BLOCK_BYTES - METADATA_BYTES_MAX;
+    const reserved = options.usedBytes + options.reserveBytes;
+    this.#end = allocatedBytes >= reserved ? reserved : options.usedBytes;
   }
 
   /** True when `ensure` with the same arguments would have to write. */
@@ -45,7 +54,7 @@ export class FileReserve {
   ensure(usedBytes: number, needBytes: number): void {
     const wanted = usedBytes + Math.max(needBytes, this.#reserveBytes);
     if (wanted <= this.#end) return;
-    const target = Math.max(wanted, this.#end + GROWTH_BYTES);
+    const target = Math.max(wanted, this.#end + CHUNK_BYTES);
     try {
       while (this.#end < target) {
         const length = Math.min(CHUNK_BYTES, target - this.#end);

@@ -155,6 +155,23 @@ function assertConsistent(storage: RegionStorage, key: string): void {
   assert.ok(values.filter((value) => value === checkpoint).length === 40, 'the last batch is there in full');
 }
 
+suite('a commit that fails', { skip: process.platform === 'linux' ? false : 'needs /proc' }, () => {
+  test('rejects all that waits and all that comes, and shows nothing of it (P3.2)', () =>
+    inFolder(async (folder) => {
+      const child = new Child('fail-commit', folder);
+      assert.deepEqual(await child.next(), {
+        together: ['INTERNAL', 'INTERNAL', 'INTERNAL'],
+        later: 'INTERNAL',
+        head: 30,
+        readable: 10,
+      });
+      await child.end();
+      const storage = openStorage(folder);
+      assert.equal(storage.changeLog.head(stream).seq, 30);
+      await storage.close();
+    }));
+});
+
 suite('serving processes', () => {
   test('a reader before there is a store is told to wait', () =>
     inFolder(async (folder) => {

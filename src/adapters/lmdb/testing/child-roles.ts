@@ -1,4 +1,5 @@
 // Entry point of the processes that the tests fork: `child-roles.ts <role> <folder> …`.
+import { closeSync, readdirSync, readlinkSync } from 'node:fs';
 import { testFrame, testFrames, testStream } from '#adapters/contracts/change-log.contract';
 import { greatest, testBatch } from '#adapters/contracts/online-store.contract';
 import { toAntipodeError } from '#core/errors';
@@ -151,7 +152,43 @@ async function fillDisk(): Promise<void> {
   process.disconnect?.();
 }
 
+/** Takes LMDB's file from under it, so that the next commit fails half way; tells what callers then see. */
+async function failCommit(): Promise<void> {
+  const storage = openStorage();
+  const { changeLog, journal } = storage;
+  const stream = testStream('us-east');
+  await changeLog.append(stream, testFrames(0, 10));
+  for (const name of readdirSync('/proc/self/fd')) {
+    const target = linkOf(`/proc/self/fd/${name}`);
+    if (target.endsWith('/log/data.mdb')) closeSync(Number(name));
+  }
+  const codeOf = (promise: Promise<unknown>): Promise<string> =>
+    promise.then(
+      () => 'resolved',
+      (error: unknown) => toAntipodeError(error).code,
+    );
+  const together = await Promise.all([
+    codeOf(changeLog.append(stream, testFrames(30, 1))),
+    codeOf(changeLog.append(stream, testFrames(33, 1))),
+    codeOf(journal.write([{ kind: 'delete', key: 'k' }])),
+  ]);
+  const later = await codeOf(journal.write([{ kind: 'delete', key: 'k' }]));
+  tell({ together, later, head: changeLog.head(stream).seq, readable: changeLog.read(stream, 0, 1e9).length });
+  process.exit(0);
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
+
 switch (role) {
+  case 'fail-commit':
+    await failCommit();
+    break;
   case 'hold-lock':
     holdLock();
     break;
