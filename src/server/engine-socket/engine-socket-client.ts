@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { Agent, request as httpRequest } from 'node:http';
 import { AntipodeError } from '#core/errors';
 import type { FeatureView } from '#core/model/feature-view';
@@ -43,6 +42,13 @@ class Severed extends Error {
 
 class TimedOut extends Error {}
 
+interface CallOptions {
+  readonly body?: Buffer;
+  readonly timeoutMs?: number;
+  /** Whether the call may be made once more when it met a connection that had been closed meanwhile. */
+  readonly repeatable?: boolean;
+}
+
 /**
  * The region's engine as seen from a serving process. Errors keep their codes. Connections are made as needed, so a region
  * that restarts is simply found again. What may have been done is never reported as failed: an ingest without an answer is
@@ -55,7 +61,7 @@ export class EngineSocketClient implements RegionEngine {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: SOCKETS_MAX, maxFreeSockets: SOCKETS_MAX });
   #requests = 0;
   #reads: ReadCounters = { requests: 0, rows: 0, errors: 0 };
-  #reporting = false;
+  #reporting: Promise<void> | undefined;
 
   constructor(options: {
     readonly region: string;
@@ -72,9 +78,14 @@ export class EngineSocketClient implements RegionEngine {
   }
 
   async ingest(request: IngestRequest): Promise<IngestResult> {
-    // With a key of our own the one repetition below cannot apply anything twice.
-    const body = encodeIngest({ ...request, idempotencyKey: request.idempotencyKey ?? `face-${randomUUID()}` });
-    return (await this.#call('ingest', body, this.#timeouts.ingestMs)) as IngestResult;
+    // Repeating a write is only safe under a key, by which the engine knows what it has done already.
+    const repeatable = request.idempotencyKey !== undefined;
+    const answer = await this.#call('ingest', {
+      body: encodeIngest(request),
+      timeoutMs: this.#timeouts.ingestMs,
+      repeatable,
+    });
+    return answer as IngestResult;
   }
 
   async views(): Promise<readonly FeatureView[]> {
@@ -82,53 +93,54 @@ export class EngineSocketClient implements RegionEngine {
   }
 
   async failover(options: Parameters<RegionEngine['failover']>[0]): ReturnType<RegionEngine['failover']> {
-    const answer = await this.#call('failover', json(options), this.#timeouts.failoverMs);
+    const answer = await this.#call('failover', {
+      body: json(options),
+      timeoutMs: this.#timeouts.failoverMs,
+      repeatable: false,
+    });
     return answer as Awaited<ReturnType<RegionEngine['failover']>>;
   }
 
   async auditEntries(options: Parameters<RegionEngine['auditEntries']>[0]): Promise<readonly AuditEntry[]> {
-    return (await this.#call('auditEntries', json(options))) as readonly AuditEntry[];
+    return (await this.#call('auditEntries', { body: json(options) })) as readonly AuditEntry[];
   }
 
   async auditVerify(): Promise<AuditVerdict> {
-    return (await this.#call('auditVerify', undefined, this.#timeouts.failoverMs)) as AuditVerdict;
+    return (await this.#call('auditVerify', { timeoutMs: this.#timeouts.failoverMs })) as AuditVerdict;
   }
 
   async audit(entry: Parameters<RegionEngine['audit']>[0]): Promise<void> {
-    await this.#call('audit', json(entry));
+    await this.#call('audit', { body: json(entry) });
   }
 
   /** Counters that find nobody are added to the next report. */
   reportReads(counters: ReadCounters): void {
     this.#reads = sum(this.#reads, counters);
-    if (!this.#reporting) void this.#report();
+    this.#reporting ??= this.#report();
   }
 
   /** Waits for the last report and ends the connections. */
   async close(): Promise<void> {
-    if (!this.#reporting && this.#reads.requests > 0) await this.#report();
+    await this.#reporting;
+    if (this.#reads.requests > 0) await this.#report();
     this.#agent.destroy();
   }
 
   async #report(): Promise<void> {
     const counters = this.#reads;
     this.#reads = { requests: 0, rows: 0, errors: 0 };
-    this.#reporting = true;
     try {
-      await this.#call('reportReads', json(counters));
+      await this.#call('reportReads', { body: json(counters) });
     } catch (error) {
       // After a timeout they may have been counted: rather too few than twice.
       if (error instanceof AntipodeError && error.code === 'PEER_UNAVAILABLE') this.#reads = sum(this.#reads, counters);
     } finally {
-      this.#reporting = false;
+      this.#reporting = undefined;
     }
   }
 
-  async #call(
-    method: EngineMethod,
-    body: Buffer = Buffer.alloc(0),
-    timeoutMs = this.#timeouts.callMs,
-  ): Promise<unknown> {
+  async #call(method: EngineMethod, options: CallOptions = {}): Promise<unknown> {
+    const { body = Buffer.alloc(0), timeoutMs = this.#timeouts.callMs, repeatable = true } = options;
     if (this.#requests >= REQUESTS_MAX) {
       throw new AntipodeError(
         'OVERLOADED',
@@ -138,9 +150,7 @@ export class EngineSocketClient implements RegionEngine {
     this.#requests += 1;
     try {
       const { status, text } = await this.#exchange(method, body, timeoutMs).catch((error: unknown) => {
-        // Everything here may be repeated (ingest by its key), except that a failover takes its time and is audited.
-        if (error instanceof Severed && error.stale && method !== 'failover')
-          return this.#exchange(method, body, timeoutMs);
+        if (error instanceof Severed && error.stale && repeatable) return this.#exchange(method, body, timeoutMs);
         throw error;
       });
       if (status !== 200) throw decodeError(text);

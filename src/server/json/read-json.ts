@@ -15,7 +15,7 @@ const parseWithSource = JSON.parse as (
   reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
 ) => unknown;
 
-/** A body that is not JSON. `position` counts characters. */
+/** A body that is not JSON. `position` counts characters; 0 when the parser does not tell. */
 export class JsonSyntaxError extends AntipodeError {
   readonly position: number;
 

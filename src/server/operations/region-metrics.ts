@@ -48,6 +48,12 @@ export async function regionMetrics(status: RegionStatus): Promise<string> {
     { region },
     status.tails.filter((tail) => tail.state !== 'replayed').length,
   );
+  gauge(
+    'antipode_streams_halted',
+    'Streams that are not applied any further; status tells why.',
+    { region },
+    status.streams.filter((stream) => stream.haltedReason !== null).length,
+  );
   counter(
     'antipode_read_requests_total',
     'Feature reads answered by all serving processes.',
