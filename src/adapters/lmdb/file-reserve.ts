@@ -33,16 +33,17 @@ export class FileReserve {
   #end: number;
 
   /**
-   * `usedBytes`: length of the part in use. Above it lies what an earlier process reserved, if the file has that many
-   * blocks; a copy that left out zeros has not, and is filled again.
+   * `usedBytes`: length of the part in use. Above it lies what an earlier process reserved, as far as the file has
+   * blocks; a copy that left out zeros has none there and is filled again.
    */
   constructor(options: { readonly path: string; readonly reserveBytes: number; readonly usedBytes: number }) {
     this.#path = options.path;
     this.#reserveBytes = options.reserveBytes;
     this.#descriptor = openSync(options.path, 'r+');
-    const allocatedBytes = fstatSync(this.#descriptor).blocks * BLOCK_BYTES - METADATA_BYTES_MAX;
-    const reserved = options.usedBytes + options.reserveBytes;
-    this.#end = allocatedBytes >= reserved ? reserved : options.usedBytes;
+    const { blocks, size } = fstatSync(this.#descriptor);
+    const allocatedBytes = Math.min(size, blocks * BLOCK_BYTES - METADATA_BYTES_MAX);
+    const reservedBytes = options.usedBytes + options.reserveBytes;
+    this.#end = Math.max(options.usedBytes, Math.min(allocatedBytes, reservedBytes));
   }
 
   /** True when `ensure` with the same arguments would have to write. */
