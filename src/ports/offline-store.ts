@@ -42,7 +42,7 @@ export interface OfflineRun {
 }
 
 export interface OfflineComputation {
-  /** Rows the engine expects, for progress alone; null when it has no idea. It can be wrong by a factor. */
+  /** Rows that will come, for progress: exact for sorted SQL, an estimate for a plain scan, null when nobody knows yet. */
   readonly rowsExpected: number | null;
   /** The rows, streamed: at most some batches are in memory. To be iterated once; leaving it early ends the computation. */
   readonly batches: AsyncIterable<OfflineBatch>;

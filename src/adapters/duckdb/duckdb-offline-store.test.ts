@@ -164,15 +164,22 @@ test('CSV and JSON are sources, and a path can be replaced', async () => {
   assert.equal(replaced.rows.length, 10);
 });
 
-test('the expected number of rows is known for a plain scan', async () => {
-  const codec = codecOf({
-    sql: `${TRIPS} ORDER BY id`,
-    features: { fare: 'float64' },
-    sources: { trips: "it's.parquet" },
-  });
-  const computation = await store.compute({ codec });
-  assert.equal(computation.rowsExpected, 5000);
-  for await (const batch of computation.batches) assert.ok(batch.rowsRead > 0);
+test('the number of rows is known for sorted SQL and for a plain scan, and not guessed otherwise', async () => {
+  const features = { fare: 'float64' };
+  const cases: [string, number | null][] = [
+    [TRIPS, 5000],
+    [`${TRIPS} WHERE id < 100`, null],
+    [`${TRIPS} WHERE id < 100 ORDER BY id; -- done`, 100],
+    [`WITH t AS MATERIALIZED (${TRIPS}) SELECT * FROM t WHERE id < 7 ORDER BY fare DESC`, 7],
+    [`SELECT id, max(fare) AS fare, max(started) AS event_timestamp FROM trips GROUP BY id`, null],
+  ];
+  for (const [sql, expected] of cases) {
+    const computation = await store.compute({ codec: codecOf({ sql, features, sources: { trips: "it's.parquet" } }) });
+    assert.equal(computation.rowsExpected, expected, sql);
+    let rowsRead = 0;
+    for await (const batch of computation.batches) rowsRead = batch.rowsRead;
+    assert.equal(rowsRead, expected ?? rowsRead);
+  }
 });
 
 test('$today is the day of the run', async () => {

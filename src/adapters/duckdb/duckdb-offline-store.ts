@@ -75,11 +75,10 @@ export class DuckDbOfflineStore implements OfflineStore {
       // Text, dates and times are converted in the session's zone: the machine's own must not decide.
       await connection.run("SET TimeZone = 'UTC'");
       await this.#createSources(connection, view, run.sourcePaths ?? {});
-      const today = todayOf(run);
-      const rowsExpected = await estimate(connection, view, sql, today);
-      const statement = await prepare(connection, view, sql, today);
-      const result = await statement.stream();
-      const encoder = new ChunkEncoder(run.codec, result);
+      const script = new Script(connection, view.name, sql, todayOf(run));
+      // Columns are checked before anything is computed, which may take long.
+      const encoder = new ChunkEncoder(run.codec, await script.columns());
+      const { result, rowsExpected } = await script.start();
       return { rowsExpected, batches: batchesOf(result, encoder, run, release) };
     } catch (caught) {
       release();
@@ -138,73 +137,108 @@ function todayOf(run: OfflineRun): DuckDBDateValue {
   });
 }
 
-async function prepare(
-  connection: DuckDBConnection,
-  view: FeatureView,
-  sql: string,
-  today: DuckDBDateValue,
-): Promise<DuckDBPreparedStatement> {
-  const statements = await connection.extractStatements(sql).catch((cause: unknown) => {
-    // All that the binding has to say of SQL that is empty or only a comment.
-    if (!(cause instanceof Error) || cause.message !== 'Error in native callback') throw cause;
-    throw new AntipodeError('SOURCE_FAILED', `the SQL of view ${view.name} has no statement`, {
-      where: view.name,
-      cause,
-    });
-  });
-  if (statements.count !== 1) {
-    throw new AntipodeError('SOURCE_FAILED', `the SQL of view ${view.name} has ${statements.count} statements`, {
-      where: view.name,
-      remedy: 'Use one SELECT; WITH names intermediate results.',
-    });
+/** Holds a sorted result. The space keeps it apart from every name a source can have. */
+const RESULT = '"antipode result"';
+
+/** The SQL of a view on one connection, with its parameter. */
+class Script {
+  readonly #connection: DuckDBConnection;
+  readonly #view: string;
+  readonly #sql: string;
+  readonly #today: DuckDBDateValue;
+
+  constructor(connection: DuckDBConnection, view: string, sql: string, today: DuckDBDateValue) {
+    this.#connection = connection;
+    this.#view = view;
+    this.#sql = sql;
+    this.#today = today;
   }
-  const statement = await statements.prepare(0);
-  if (statement.statementType !== StatementType.SELECT) {
-    throw new AntipodeError('SOURCE_FAILED', `the SQL of view ${view.name} is not a SELECT`, { where: view.name });
+
+  /** Names and types of the columns, known without computing a row. Checks that the SQL is one SELECT. */
+  async columns(): Promise<DuckDBResult> {
+    await this.#checkStatement();
+    const described = await (await this.#prepare(`DESCRIBE ${this.#sql}`)).run();
+    const columns = (await described.getRows()).map(([name, type]) => {
+      const quoted = `"${String(name).replaceAll('"', '""')}"`;
+      // The type of a bare NULL, which has no name to cast to.
+      return String(type) === '"NULL"' ? `NULL AS ${quoted}` : `CAST(NULL AS ${String(type)}) AS ${quoted}`;
+    });
+    return this.#connection.stream(`SELECT ${columns.join(', ')}`);
   }
-  for (let index = 1; index <= statement.parameterCount; index++) {
-    const name = statement.parameterName(index);
-    if (name !== TODAY) {
-      throw new AntipodeError('SOURCE_FAILED', `the SQL of view ${view.name} uses an unknown parameter $${name}`, {
-        where: view.name,
-        remedy: 'The one parameter is $today.',
-      });
+
+  /**
+   * Starts the computation. What is sorted at the end has to be complete before its first row is known: it goes into a
+   * temporary table, which spills to disk, gives the exact number of rows, and brings late errors before the first batch.
+   */
+  async start(): Promise<{ readonly result: DuckDBResult; readonly rowsExpected: number | null }> {
+    const plan = await this.#plan();
+    if (!isSorted(plan))
+      return { result: await (await this.#prepare(this.#sql)).stream(), rowsExpected: scannedRows(plan) };
+    await (await this.#prepare(`CREATE TEMP TABLE ${RESULT} AS ${this.#sql}`)).run();
+    const counted = await this.#connection.run(`SELECT count(*) FROM ${RESULT}`);
+    const rows = await counted.getRows();
+    return { result: await this.#connection.stream(`SELECT * FROM ${RESULT}`), rowsExpected: Number(rows[0]?.[0]) };
+  }
+
+  async #checkStatement(): Promise<void> {
+    const statements = await this.#connection.extractStatements(this.#sql).catch((cause: unknown) => {
+      // All that the binding has to say of SQL that is empty or only a comment.
+      if (!(cause instanceof Error) || cause.message !== 'Error in native callback') throw cause;
+      throw this.#error('has no statement', cause);
+    });
+    if (statements.count !== 1) throw this.#error(`has ${statements.count} statements`);
+    const statement = await statements.prepare(0);
+    if (statement.statementType !== StatementType.SELECT) throw this.#error('is not a SELECT');
+    statement.destroySync();
+  }
+
+  async #prepare(sql: string): Promise<DuckDBPreparedStatement> {
+    const statement = await this.#connection.prepare(sql);
+    for (let index = 1; index <= statement.parameterCount; index++) {
+      const name = statement.parameterName(index);
+      if (name !== TODAY) throw this.#error(`uses an unknown parameter $${name}`);
+      statement.bindDate(index, this.#today);
     }
-    statement.bindDate(index, today);
+    return statement;
   }
-  return statement;
-}
 
-/** The planner's idea of the number of rows. Cheap: nothing is computed. */
-async function estimate(
-  connection: DuckDBConnection,
-  view: FeatureView,
-  sql: string,
-  today: DuckDBDateValue,
-): Promise<number | null> {
-  const statement = await prepare(connection, view, sql, today);
-  statement.destroySync();
-  const explain = await connection.prepare(`EXPLAIN (FORMAT json) ${sql}`);
-  for (let index = 1; index <= explain.parameterCount; index++) explain.bindDate(index, today);
-  const rows = await (await explain.run()).getRows();
-  const plan: unknown = JSON.parse(String(rows[0]?.[1]));
-  return Array.isArray(plan) ? cardinality(plan[0]) : null;
-}
-
-/** Operators that neither add nor remove rows carry no estimate, or 0: their last input has it. */
-function cardinality(node: unknown): number | null {
-  let current = node as PlanNode | undefined;
-  for (let depth = 0; depth < 32 && current !== undefined; depth++) {
-    const rows = Number(current.extra_info?.['Estimated Cardinality'] ?? Number.NaN);
-    if (Number.isSafeInteger(rows) && rows > 0) return rows;
-    current = current.children?.at(-1);
+  async #plan(): Promise<PlanNode | undefined> {
+    const explained = await (await this.#prepare(`EXPLAIN (FORMAT json) ${this.#sql}`)).run();
+    const rows = await explained.getRows();
+    const plan: unknown = JSON.parse(String(rows[0]?.[1]));
+    return Array.isArray(plan) ? (plan[0] as PlanNode | undefined) : undefined;
   }
-  return null;
+
+  #error(fault: string, cause?: unknown): AntipodeError {
+    return new AntipodeError('SOURCE_FAILED', `the SQL of view ${this.#view} ${fault}`, {
+      where: this.#view,
+      cause,
+      remedy: 'Use one SELECT; WITH names intermediate results, and $today is the one parameter.',
+    });
+  }
 }
 
 interface PlanNode {
+  readonly name?: string;
   readonly extra_info?: Readonly<Record<string, unknown>>;
   readonly children?: readonly PlanNode[];
+}
+
+/** Whether the last thing the plan does, apart from choosing columns, is sorting. */
+function isSorted(plan: PlanNode | undefined): boolean {
+  let node = plan;
+  // A common table expression has its own plan first and the plan of the query last.
+  while (node?.name === 'PROJECTION' || node?.name === 'CTE') node = node.children?.at(-1);
+  return node?.name === 'ORDER_BY';
+}
+
+/** Rows of a plan that only reads and chooses columns. Everything else is guesswork, too wrong to show. */
+function scannedRows(plan: PlanNode | undefined): number | null {
+  let node = plan;
+  while (node?.name === 'PROJECTION') node = node.children?.at(-1);
+  if (node?.children?.length !== 0 || node.extra_info?.['Filters'] !== undefined) return null;
+  const rows = Number(node.extra_info?.['Estimated Cardinality'] ?? Number.NaN);
+  return Number.isSafeInteger(rows) ? rows : null;
 }
 
 async function* batchesOf(
