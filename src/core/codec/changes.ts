@@ -19,17 +19,18 @@ export interface Change {
 
 const FLAG_DELETE = 1;
 const FLAG_OFFSET = 2;
-const FIXED_BYTES = 15;
+/** Bytes of a change besides its key and row: no change is shorter. */
+export const CHANGE_BYTES_MIN = 15;
 
 export function changeBytes(change: Omit<Change, 'offset'>): number {
-  return FIXED_BYTES + 4 + change.key.length + change.row.length;
+  return CHANGE_BYTES_MIN + 4 + change.key.length + change.row.length;
 }
 
 export function encodeChanges(changes: readonly Change[]): Buffer {
   let size = 0;
   for (let i = 0; i < changes.length; i++) {
     const change = changes[i] as Change;
-    size += FIXED_BYTES + (change.offset === i ? 0 : 4) + change.key.length + change.row.length;
+    size += CHANGE_BYTES_MIN + (change.offset === i ? 0 : 4) + change.key.length + change.row.length;
   }
   const target = Buffer.allocUnsafe(size);
   let at = 0;
@@ -42,7 +43,7 @@ export function encodeChanges(changes: readonly Change[]): Buffer {
     target.writeUInt32BE(change.eventTimeUs - high * 0x1_0000_0000, at + 5);
     target.writeUInt16BE(change.key.length, at + 9);
     target.writeUInt32BE(change.row.length, at + 11);
-    at += FIXED_BYTES;
+    at += CHANGE_BYTES_MIN;
     if (withOffset) at = target.writeUInt32BE(change.offset, at);
     at += change.key.copy(target, at);
     at += change.row.copy(target, at);
@@ -56,13 +57,13 @@ export function decodeChanges(payload: Uint8Array, count: number): Change[] {
   const changes: Change[] = new Array(count);
   let at = 0;
   for (let i = 0; i < count; i++) {
-    if (at + FIXED_BYTES > bytes.length)
+    if (at + CHANGE_BYTES_MIN > bytes.length)
       throw new AntipodeError('FRAME_CORRUPT', `payload ends in change ${i} of ${count}`);
     const flags = bytes[at] as number;
     const eventTimeUs = bytes.readInt32BE(at + 1) * 0x1_0000_0000 + bytes.readUInt32BE(at + 5);
     const keyLength = bytes.readUInt16BE(at + 9);
     const rowLength = bytes.readUInt32BE(at + 11);
-    at += FIXED_BYTES;
+    at += CHANGE_BYTES_MIN;
     let offset = i;
     if ((flags & FLAG_OFFSET) !== 0) {
       if (at + 4 > bytes.length) throw new AntipodeError('FRAME_CORRUPT', `payload ends in change ${i} of ${count}`);

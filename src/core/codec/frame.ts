@@ -1,9 +1,10 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import avro from 'avsc';
+import { checkFrameShape } from '#core/codec/frame-shape';
 import { AntipodeError, assert } from '#core/errors';
 import { HASH_BYTES, sha256 } from '#core/hash';
-import type { StreamKey } from '#core/model/stream';
-import type { Hlc } from '#core/time/hlc';
+import { parseStreamKey, type StreamKey } from '#core/model/stream';
+import { HLC_COUNTER_MAX, HLC_WALL_MS_MAX, type Hlc } from '#core/time/hlc';
 
 /** Largest canonical body of a frame, bytes. A decoder refuses more before it allocates. */
 export const FRAME_BODY_BYTES_MAX = 8 * 1024 * 1024;
@@ -229,6 +230,22 @@ function corrupt(message: string, cause?: unknown): AntipodeError {
   return new AntipodeError('FRAME_CORRUPT', message, cause === undefined ? {} : { cause });
 }
 
+/** Decompresses at most `bytesMax` and tells how much of the input that took: zstd ignores what stands after its end. */
+function unpack(content: Buffer, bytesMax: number): [body: Buffer, read: number] {
+  const options = { maxOutputLength: Math.max(1, bytesMax), info: true };
+  // With `info`, Node returns the engine beside the buffer; its types do not know that.
+  const { buffer, engine } = zstdDecompressSync(content, options) as unknown as {
+    buffer: Buffer;
+    engine: { bytesWritten: number };
+  };
+  return [buffer, engine.bytesWritten];
+}
+
+/** A reading that has room for `count` consecutive counters in the byte form of a stamp. */
+function isReading({ wallMs, counter }: Hlc, count: number): boolean {
+  return wallMs >= 0 && wallMs <= HLC_WALL_MS_MAX && counter >= 0 && counter + count - 1 <= HLC_COUNTER_MAX;
+}
+
 /** The frame's own hash, read from the envelope without decoding; trust it only after `decodeFrame`. */
 export function envelopeHash(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(8, HEADER_BYTES);
@@ -250,17 +267,20 @@ export function decodeFrame(input: Uint8Array): { frame: Frame; hash: Buffer } {
   let body: Buffer;
   if (codec === 0) body = content;
   else if (codec === 1) {
+    let read: number;
     try {
-      body = zstdDecompressSync(content, { maxOutputLength: Math.max(1, bodyLength) });
+      [body, read] = unpack(content, bodyLength);
     } catch (cause) {
       throw corrupt('frame body does not decompress', cause);
     }
+    if (read !== content.length) throw corrupt(`${content.length - read} bytes after the frame`);
   } else throw corrupt(`frame codec ${codec} is not known`);
   if (body.length !== bodyLength) throw corrupt(`frame body has ${body.length} bytes, its header says ${bodyLength}`);
   const hash = Buffer.from(bytes.subarray(8, HEADER_BYTES));
   if (!sha256(body).equals(hash)) throw corrupt('frame body does not have the hash in its header');
   let wire: WireBody;
   try {
+    checkFrameShape(body);
     wire = BODY.fromBuffer(body) as WireBody;
   } catch (cause) {
     throw corrupt('frame body is not decodable', cause);
@@ -271,14 +291,17 @@ export function decodeFrame(input: Uint8Array): { frame: Frame; hash: Buffer } {
   if (kind === 'rows' ? wire.to - wire.from > FRAME_CHANGES_MAX : wire.to - wire.from !== 1) {
     throw corrupt(`frame of kind ${kind} cannot cover ${wire.to - wire.from} changes`);
   }
-  const { hlcWallMs, hlcCounter, replay, ...rest } = wire;
-  return {
-    frame: {
-      ...rest,
-      kind,
-      hlc: { wallMs: hlcWallMs, counter: hlcCounter },
-      replay: replay === null ? null : fromWireReplay(replay as WireReplay),
-    },
-    hash,
-  };
+  const { hlcWallMs, hlcCounter, replay: wireReplay, ...rest } = wire;
+  const hlc = { wallMs: hlcWallMs, counter: hlcCounter };
+  const replay = wireReplay === null ? null : fromWireReplay(wireReplay as WireReplay);
+  if (parseStreamKey(wire.stream) === undefined) throw corrupt('frame is of no stream');
+  if (!isReading(hlc, wire.to - wire.from)) throw corrupt('clock reading of the frame is impossible');
+  if (replay !== null) {
+    const { tail, original } = replay;
+    if (parseStreamKey(tail.stream) === undefined || parseStreamKey(original.stream) === undefined)
+      throw corrupt('replayed frame comes from no stream');
+    if (tail.from < 0 || tail.to <= tail.from || original.from < 0 || !isReading(original.hlc, 1))
+      throw corrupt('source of the replayed frame is impossible');
+  }
+  return { frame: { ...rest, kind, hlc, replay }, hash };
 }

@@ -8,6 +8,7 @@ export interface Hlc {
   readonly counter: number;
 }
 
+export const HLC_WALL_MS_MAX = 2 ** 48 - 1;
 export const HLC_COUNTER_MAX = 0xffff_ffff;
 
 export function compareHlc(a: Hlc, b: Hlc): number {
@@ -37,8 +38,10 @@ export class HybridClock {
   /** The first of `count` consecutive readings (base, base+1, … in the counter), all above everything seen so far. */
   reserve(count: number, nowMs: number): Hlc {
     assert(count >= 1 && Number.isSafeInteger(count), 'reserve at least one reading');
-    if (nowMs > this.#wallMs) {
-      this.#wallMs = Math.floor(nowMs);
+    // Whole milliseconds: half of one more than the last reading is no progress, and must not restart the counter.
+    const wallMs = Math.floor(nowMs);
+    if (wallMs > this.#wallMs) {
+      this.#wallMs = wallMs;
       this.#counter = 0;
     } else if (this.#counter + count > HLC_COUNTER_MAX) {
       this.#wallMs += 1;
