@@ -1,6 +1,6 @@
 import type { DuckDBDataChunk, DuckDBResult, DuckDBType } from '@duckdb/node-api';
 import { type ColumnReader, castType, columnReader, isTimestamp, timestampUs } from '#adapters/duckdb/column-values';
-import { ValueError } from '#core/codec/value-avro';
+import { ValueError } from '#core/codec/value-error';
 import type { ViewCodec } from '#core/codec/view-codec';
 import { didYouMean } from '#core/config/issue';
 import { AntipodeError } from '#core/errors';

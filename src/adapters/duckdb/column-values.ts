@@ -16,7 +16,7 @@ import {
   DuckDBTypeId,
   type DuckDBValue,
 } from '@duckdb/node-api';
-import { ValueError } from '#core/codec/value-avro';
+import { ValueError } from '#core/codec/value-error';
 import { INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN } from '#core/codec/value-limits';
 import type { FeatureType, FeatureValue, ScalarType, ScalarValue } from '#core/model/feature-view';
 

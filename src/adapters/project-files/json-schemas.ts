@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { topologySchema } from '#core/config/topology';
-import { featuresDocumentSchema } from '#core/model/feature-view-definition';
+import { topologySchema } from '#core/config/topology-document';
+import { featuresDocumentSchema } from '#core/model/feature-view-document';
 
 const SCHEMAS = {
   'antipode.schema.json': { schema: topologySchema, title: 'Antipode topology (antipode.yaml)' },

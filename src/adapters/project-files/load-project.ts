@@ -10,7 +10,8 @@ import {
 import { parseTopology, type TopologyConfig } from '#core/config/topology';
 import { AntipodeError } from '#core/errors';
 import type { FeatureView } from '#core/model/feature-view';
-import { buildFeatureViews, type FeaturesDocument, parseFeaturesDocument } from '#core/model/feature-view-definition';
+import { buildFeatureViews, parseFeaturesDocument } from '#core/model/feature-view-build';
+import type { FeaturesDocument } from '#core/model/feature-view-document';
 
 export const TOPOLOGY_FILE = 'antipode.yaml';
 export const FEATURES_FOLDER = 'features';

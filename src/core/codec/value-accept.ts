@@ -1,4 +1,4 @@
-import { ValueError } from '#core/codec/value-avro';
+import { ValueError } from '#core/codec/value-error';
 import {
   INT32_MAX,
   INT32_MIN,

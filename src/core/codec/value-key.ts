@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import { ValueError } from '#core/codec/value-avro';
+import { ValueError } from '#core/codec/value-error';
 import { INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN, KEY_BYTES_MAX } from '#core/codec/value-limits';
 import type { JoinKey, ScalarValue } from '#core/model/feature-view';
 

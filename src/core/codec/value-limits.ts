@@ -13,3 +13,9 @@ export const INT32_MIN = -0x8000_0000;
 export const INT32_MAX = 0x7fff_ffff;
 export const INT64_MIN = -(1n << 63n);
 export const INT64_MAX = (1n << 63n) - 1n;
+
+/** Longest varint of a 64-bit value. */
+export const VARINT_BYTES_MAX = 10;
+/** The one NaN: high 32 bits of the float64 (the low ones are 0), and the float32. */
+export const NAN_FLOAT64_HIGH = 0x7ff8_0000;
+export const NAN_FLOAT32 = 0x7fc0_0000;

@@ -1,6 +1,8 @@
 import { acceptFeatureValue, acceptScalar } from '#core/codec/value-accept';
-import { ValueError, ValueReader, ValueWriter } from '#core/codec/value-avro';
+import { ValueError } from '#core/codec/value-error';
 import { KeyWriter, readKey } from '#core/codec/value-key';
+import { ValueReader } from '#core/codec/value-reader';
+import { ValueWriter } from '#core/codec/value-writer';
 import { AntipodeError } from '#core/errors';
 import type { Feature, FeatureValue, FeatureView, JoinKey, ScalarType, ScalarValue } from '#core/model/feature-view';
 

@@ -2,13 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AntipodeError } from '#core/errors';
 import type { FeatureView } from '#core/model/feature-view';
-import {
-  buildFeatureViews,
-  decodeDefinition,
-  encodeDefinition,
-  featureViewVersion,
-  parseFeaturesDocument,
-} from '#core/model/feature-view-definition';
+import { buildFeatureViews, parseFeaturesDocument } from '#core/model/feature-view-build';
+import { decodeDefinition, encodeDefinition, featureViewVersion } from '#core/model/feature-view-definition';
 
 type Json = Record<string, unknown>;
 

@@ -1,0 +1,113 @@
+import { z } from 'zod';
+import { columnNameSchema, nameSchema } from '#core/config/names';
+import { durationSchema } from '#core/config/units';
+import {
+  FEATURES_MAX,
+  JOIN_KEYS_MAX,
+  KEY_TYPE_NAMES,
+  SOURCES_MAX,
+  SQL_CHARACTERS_MAX,
+  TEXT_CHARACTERS_MAX,
+  TYPE_NAMES,
+} from '#core/model/feature-view-definition';
+
+const TAGS_MAX = 64;
+const EVENT_TIME_COLUMN = 'event_timestamp';
+const EVENT_TIME_AHEAD_MS = 300_000;
+const DAY_MS = 86_400_000;
+
+const text = (what: string) =>
+  z.string().max(TEXT_CHARACTERS_MAX, `${what} is longer than ${TEXT_CHARACTERS_MAX} characters`);
+
+const joinKeySchema = z
+  .strictObject({
+    name: columnNameSchema.describe('Name of the column; the key under which clients send it.'),
+    type: z.enum(KEY_TYPE_NAMES).describe('Type of the value. Floats cannot identify an entity.'),
+    description: text('the description').optional(),
+  })
+  .meta({ description: 'One column of the entity key.' });
+
+const entitySchema = z
+  .strictObject({
+    name: nameSchema,
+    joinKeys: z
+      .array(joinKeySchema)
+      .min(1, 'an entity needs at least one join key')
+      .max(JOIN_KEYS_MAX, `at most ${JOIN_KEYS_MAX} join keys are allowed`),
+    description: text('the description').optional(),
+  })
+  .meta({ description: 'What features are about: a thing identified by its join keys.' });
+
+const featureSchema = z
+  .strictObject({
+    name: columnNameSchema,
+    type: z.enum(TYPE_NAMES).describe('A scalar type, or list<scalar>; list elements are never null.'),
+    nullable: z.boolean().default(true),
+    description: text('the description').optional(),
+  })
+  .meta({ description: 'One feature: a typed column of the view.' });
+
+const sourceSchema = z
+  .strictObject({
+    name: nameSchema.describe('The SQL reads the files under this name.'),
+    path: z
+      .string()
+      .min(1, 'the path is empty')
+      .max(1024, 'the path is longer than 1024 characters')
+      .describe('A file or a glob pattern, relative to the project folder.'),
+    format: z
+      .enum(['parquet', 'csv', 'json'])
+      .optional()
+      .describe('Taken from the extension of the path when left out.'),
+  })
+  .meta({ description: 'Files that DuckDB scans.' });
+
+const viewSchema = z
+  .strictObject({
+    name: nameSchema,
+    namespace: nameSchema.describe('A namespace of antipode.yaml: it decides how the view is replicated.'),
+    entities: z
+      .array(z.string())
+      .min(1, 'a feature view needs at least one entity')
+      .describe('Names of entities; their join keys together are the entity key.'),
+    features: z
+      .array(featureSchema)
+      .min(1, 'a feature view needs at least one feature')
+      .max(FEATURES_MAX, `at most ${FEATURES_MAX} features are allowed`),
+    ttl: durationSchema({ minMs: 1000, maxMs: 36_500 * DAY_MS })
+      .optional()
+      .describe(
+        'Older rows are served as OUTSIDE_MAX_AGE, such as 7d or 90m, or a number of seconds. Left out: never.',
+      ),
+    owner: text('the owner').default(''),
+    description: text('the description').default(''),
+    tags: z
+      .record(z.string().max(128, 'the tag is longer than 128 characters'), text('the tag'))
+      .refine((tags) => Object.keys(tags).length <= TAGS_MAX, `at most ${TAGS_MAX} tags are allowed`)
+      .default({}),
+    sources: z.array(sourceSchema).max(SOURCES_MAX, `at most ${SOURCES_MAX} sources are allowed`).default([]),
+    sql: z
+      .string()
+      .max(SQL_CHARACTERS_MAX, `the SQL is longer than ${SQL_CHARACTERS_MAX} characters`)
+      .optional()
+      .describe(
+        'DuckDB SQL that yields one column per join key and feature, and the event-time column; other columns are ignored. $today is the day of the run (UTC).',
+      ),
+    eventTimeColumn: z
+      .string()
+      .min(1, 'the name is empty')
+      .max(128, 'the name is longer than 128 characters')
+      .default(EVENT_TIME_COLUMN),
+    eventTimeAhead: durationSchema({ minMs: 0, maxMs: 365 * DAY_MS })
+      .default(EVENT_TIME_AHEAD_MS)
+      .describe('Rows whose event time lies further ahead of now are quarantined. Default 5m.'),
+  })
+  .meta({ description: 'A named set of typed features over an entity key.' });
+
+/** A features/*.yaml document. */
+export const featuresDocumentSchema = z.strictObject({
+  entities: z.array(entitySchema).default([]),
+  featureViews: z.array(viewSchema).default([]),
+});
+
+export type FeaturesDocument = z.output<typeof featuresDocumentSchema>;
