@@ -26,8 +26,8 @@ export interface ChangeLog {
   /**
    * Appends frames of one stream. Calls take effect in call order; concurrent calls share an fsync. The first frame must
    * start at the stream's end, counting appends still on their way; anything else is a bug and throws.
-   * Resolves when durable. Rejects when the engine could not write: the caller must end the process (P3.2), because what
-   * is on disk is then unknown.
+   * Resolves when durable. Throws DISK_FULL at once when the reserve is touched: nothing was taken then. Rejects when the
+   * engine could not write: the caller must end the process (P3.2), because what is on disk is then unknown.
    */
   append(stream: StreamKey, frames: readonly LoggedFrame[]): Promise<void>;
   /** Durable frames after `afterSeq`, in order, until `maxBytes` of envelopes are collected (always at least one frame if there is one). */

@@ -13,6 +13,6 @@ export interface Journal {
     prefix: string,
     options?: { readonly after?: string; readonly limit?: number; readonly reverse?: boolean },
   ): (readonly [string, Uint8Array])[];
-  /** Atomic and durable once resolved; calls take effect in call order and share fsyncs with the change log. Rejection as in `ChangeLog.append`. */
+  /** Atomic and durable once resolved; calls take effect in call order and share fsyncs with the change log. Throws and rejects as `ChangeLog.append` does. */
   write(operations: readonly JournalOperation[]): Promise<void>;
 }

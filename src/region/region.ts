@@ -109,7 +109,7 @@ export class Region implements RegionEngine {
     this.#config = config;
     this.#ports = ports;
     this.#events = new EventList({ clock: ports.clock, log: ports.logger });
-    this.#audit = new AuditLog({ journal: ports.journal, clock: ports.clock });
+    this.#audit = new AuditLog(ports);
     this.#anchorer = new AuditAnchorer({ region: config.region, audit: this.#audit, control: ports.control });
     this.#trust = new StoreTrust({ journal: ports.journal, store: ports.store, host: ports.host });
     this.#views = new ViewRegistry(config.views);

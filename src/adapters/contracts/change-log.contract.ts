@@ -116,8 +116,8 @@ export function changeLogContract(name: string, makeHarness: () => Promise<Chang
         [{ ...testFrame(9, 12), hash: Buffer.alloc(31) }],
         [{ ...testFrame(9, 12), to: 10.5 }],
       ];
-      for (const frames of bad) await assert.rejects(log.append(stream, frames), { code: 'INTERNAL' });
-      await assert.rejects(log.append(testStream('eu-west'), [testFrame(1, 2)]), { code: 'INTERNAL' });
+      for (const frames of bad) await assert.rejects(async () => log.append(stream, frames), { code: 'INTERNAL' });
+      await assert.rejects(async () => log.append(testStream('eu-west'), [testFrame(1, 2)]), { code: 'INTERNAL' });
       await onItsWay;
       await log.append(stream, [testFrame(9, 12)]);
       assert.deepEqual(plain(log.read(stream, 0, ALL)), plain(testFrames(0, 4)));

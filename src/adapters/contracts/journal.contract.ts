@@ -92,7 +92,7 @@ export function journalContract(name: string, makeHarness: () => Promise<Journal
 
     test('a key that is not printable ASCII of 1 to 500 bytes is refused', async () => {
       for (const key of ['', 'x'.repeat(501), 'caf\u00e9', 'a\n', 'a\0']) {
-        await assert.rejects(journal.write([put('good'), put(key)]), { code: 'INTERNAL' });
+        await assert.rejects(async () => journal.write([put('good'), put(key)]), { code: 'INTERNAL' });
         assert.throws(() => journal.get(key), { code: 'INTERNAL' });
       }
       await journal.write([put('x'.repeat(500), 'v')]);

@@ -69,9 +69,9 @@ export class KvChangeLog implements ChangeLog {
     return value === undefined ? undefined : Buffer.from(value.subarray(HASH_OFFSET, BYTES_OFFSET));
   }
 
-  async append(stream: StreamKey, frames: readonly LoggedFrame[]): Promise<void> {
+  append(stream: StreamKey, frames: readonly LoggedFrame[]): Promise<void> {
     const last = frames.at(-1);
-    if (last === undefined) return;
+    if (last === undefined) return Promise.resolve();
     const known = this.#streams.get(stream);
     const state = known ?? { number: this.#nextNumber, queuedSeq: 0, durable: { seq: 0, hash: ZERO_HASH } };
     checkContiguous(stream, state.queuedSeq, frames);
@@ -95,8 +95,9 @@ export class KvChangeLog implements ChangeLog {
     }
     state.queuedSeq = last.to;
     const head: StreamHead = { seq: last.to, hash: Buffer.from(last.hash) };
-    await durable;
-    state.durable = head;
+    return durable.then(() => {
+      state.durable = head;
+    });
   }
 
   read(stream: StreamKey, afterSeq: number, maxBytes: number): LoggedFrame[] {

@@ -40,9 +40,9 @@ export class KvJournal implements Journal {
     return Array.from(entries, ([key, value]) => [key.toString('latin1'), value] as const);
   }
 
-  async write(operations: readonly JournalOperation[]): Promise<void> {
-    if (operations.length === 0) return;
-    await this.#kv.write(operations.map((operation) => this.#encode(operation)));
+  write(operations: readonly JournalOperation[]): Promise<void> {
+    if (operations.length === 0) return Promise.resolve();
+    return this.#kv.write(operations.map((operation) => this.#encode(operation)));
   }
 
   #encode(operation: JournalOperation): KvOperation {

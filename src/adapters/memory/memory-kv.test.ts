@@ -85,7 +85,7 @@ suite('memory disk', () => {
       commits[0]!();
       await settle();
       assert.equal(settled, false, 'nobody is left to be told');
-      await assert.rejects(before.append(stream, testFrames(6, 1)), { message: /crashed/ });
+      await assert.rejects(async () => before.append(stream, testFrames(6, 1)), { message: /crashed/ });
 
       const after = new KvChangeLog(new MemoryKv(disk));
       assert.equal(after.head(stream).seq, keepWrites * 3);
@@ -108,7 +108,7 @@ suite('memory disk', () => {
     commits[0]!();
     await assert.rejects(first, { code: 'INTERNAL' });
     await assert.rejects(second, { code: 'INTERNAL' });
-    await assert.rejects(log.append(stream, testFrames(6, 1)), { code: 'INTERNAL' });
+    await assert.rejects(async () => log.append(stream, testFrames(6, 1)), { code: 'INTERNAL' });
     assert.equal(log.head(stream).seq, 0);
     disk.crash();
     assert.equal(new KvChangeLog(new MemoryKv(disk)).head(stream).seq, 3);
@@ -121,8 +121,8 @@ suite('memory disk', () => {
     const store = new KvOnlineStore(new MemoryKv(new MemoryDisk()));
     await log.append(stream, testFrames(0, 1));
     disk.full = true;
-    await assert.rejects(log.append(stream, testFrames(3, 1)), { code: 'DISK_FULL' });
-    await assert.rejects(new KvJournal(kv).write([{ kind: 'delete', key: 'k' }]), { code: 'DISK_FULL' });
+    await assert.rejects(async () => log.append(stream, testFrames(3, 1)), { code: 'DISK_FULL' });
+    await assert.rejects(async () => new KvJournal(kv).write([{ kind: 'delete', key: 'k' }]), { code: 'DISK_FULL' });
     disk.full = false;
     await log.append(stream, testFrames(3, 1));
     assert.equal(log.head(stream).seq, 6);

@@ -1,10 +1,14 @@
 import { canonicalJson } from '#core/canonical-json';
+import { toAntipodeError } from '#core/errors';
 import { sha256Hex } from '#core/hash';
 import type { Clock } from '#ports/clock';
+import type { Host } from '#ports/host';
 import type { Journal } from '#ports/journal';
 import type { AuditEntry, AuditVerdict } from '#region/engine-api';
 
 const PREFIX = 'audit/';
+/** Notes that wait for space on the disk; older ones are given up. */
+const NOTES_MAX = 1000;
 const GENESIS = '0'.repeat(64);
 
 /** Position of the log's end as another node recorded it: what makes a shortened log detectable. */
@@ -30,12 +34,16 @@ function hashOf(entry: Omit<AuditEntry, 'hash'>): string {
 export class AuditLog {
   readonly #journal: Journal;
   readonly #clock: Clock;
+  readonly #host: Host;
+  readonly #notes: { actor: string; action: string; details: AuditEntry['details'] }[] = [];
+  #noting: Promise<void> | undefined;
   #next: number;
   #head: string;
 
-  constructor(options: { journal: Journal; clock: Clock }) {
+  constructor(options: { journal: Journal; clock: Clock; host: Host }) {
     this.#journal = options.journal;
     this.#clock = options.clock;
+    this.#host = options.host;
     const last = options.journal.list(PREFIX, { reverse: true, limit: 1 })[0];
     // The key says where the log ends, whatever became of the last entry: nothing is ever written over evidence.
     this.#next = last === undefined ? 0 : Number(last[0].slice(PREFIX.length)) + 1;
@@ -58,11 +66,37 @@ export class AuditLog {
       previous: this.#head,
     };
     const entry: AuditEntry = { ...unsigned, hash: hashOf(unsigned) };
-    this.#next += 1;
-    this.#head = entry.hash;
-    await this.#journal.write([
+    // Throws on a full disk before anything was taken: the chain then goes on from where it was.
+    const written = this.#journal.write([
       { kind: 'put', key: keyOf(entry.index), value: Buffer.from(JSON.stringify(entry), 'utf8') },
     ]);
+    this.#next += 1;
+    this.#head = entry.hash;
+    await written;
+  }
+
+  /**
+   * Appends what has happened already and cannot be refused any more: a cut link, a lost lease. On a full disk it is kept,
+   * up to NOTES_MAX, and appended before the next note.
+   */
+  note(actor: string, action: string, details: AuditEntry['details']): void {
+    this.#notes.push({ actor, action, details });
+    if (this.#notes.length > NOTES_MAX) this.#notes.shift();
+    this.#noting ??= this.#appendNotes().finally(() => {
+      this.#noting = undefined;
+    });
+  }
+
+  async #appendNotes(): Promise<void> {
+    for (let note = this.#notes[0]; note !== undefined; note = this.#notes[0]) {
+      try {
+        await this.append(note.actor, note.action, note.details);
+      } catch (caught) {
+        if (toAntipodeError(caught).code === 'DISK_FULL') return;
+        this.#host.fatal(caught);
+      }
+      this.#notes.shift();
+    }
   }
 
   entries(options: { readonly after: number; readonly limit: number }): AuditEntry[] {

@@ -1,22 +1,20 @@
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import {
-  decodeLeaseRecord,
   encodeLease,
-  encodeLeaseRecord,
   firstRecord,
   type Lease,
   type LeaseRecord,
-  leaseKey,
   promisesForCleanPromotion,
   promotedRecord,
 } from '#core/failover/lease';
 import { type StreamKey, streamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
-import type { CompareAndSetOutcome, ControlStore } from '#ports/control-store';
+import type { ControlStore } from '#ports/control-store';
 import type { Random } from '#ports/random';
 import type { Applier } from '#region/apply/applier';
 import type { AuditLog } from '#region/audit/audit-log';
 import { logIsWhole, partitionOf } from '#region/failover/incarnation';
+import { LeaseWatch } from '#region/failover/lease-watch';
 import { type CollectedPromise, candidateDelayMs, preparePromotion } from '#region/failover/promotion';
 import type { HlcService } from '#region/ingest/hlc-service';
 import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
@@ -62,7 +60,7 @@ type Role =
 export class Authority implements HolderGate {
   readonly #region: string;
   readonly #config: AuthorityConfig;
-  readonly #control: ControlStore;
+  readonly #watch: LeaseWatch;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #log: NamespaceLog;
@@ -75,10 +73,7 @@ export class Authority implements HolderGate {
   readonly #onLease: () => void;
   readonly #stopping = new AbortController();
   #role: Role = { kind: 'follower' };
-  /** Monotonic time at which the current revision was first seen, and at which it was last confirmed. */
-  #revisionSeenMs = 0;
   #beatMs: number;
-  #lastAnswerMs: number | null = null;
   #nextTickEarly: (() => void) | undefined;
   #promotion: Promise<{ epoch: number; lossy: boolean; durationMs: number }> | undefined;
   #running: Promise<void> = Promise.resolve();
@@ -103,7 +98,14 @@ export class Authority implements HolderGate {
   }) {
     this.#region = options.region;
     this.#config = options.config;
-    this.#control = options.control;
+    this.#watch = new LeaseWatch({
+      namespace: options.config.namespace,
+      stillMs: options.config.leaseMs + options.config.marginMs,
+      control: options.control,
+      clock: options.clock,
+      log: options.log,
+      onAdopted: (lease, before) => this.#onAdopted(lease, before),
+    });
     this.#clock = options.clock;
     this.#random = options.random;
     this.#log = options.log;
@@ -178,7 +180,7 @@ export class Authority implements HolderGate {
 
   /** Milliseconds since the control store last answered; null when it never did. */
   controlAnswerAgeMs(): number | null {
-    return this.#lastAnswerMs === null ? null : this.#clock.monotonicMs() - this.#lastAnswerMs;
+    return this.#watch.answerAgeMs();
   }
 
   /**
@@ -189,7 +191,7 @@ export class Authority implements HolderGate {
     if (this.#role.kind === 'holder')
       throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is the hub of ${this.#config.namespace} already`);
     this.#assertEligible();
-    const lease = await this.#readLease();
+    const lease = await this.#watch.read();
     if (lease === undefined) throw new AntipodeError('FAILOVER_REFUSED', `${this.#config.namespace} has no lease yet`);
     await this.#audit.append(actor, 'failover-requested', {
       namespace: this.#config.namespace,
@@ -262,70 +264,38 @@ export class Authority implements HolderGate {
   async #tick(): Promise<void> {
     if (this.#promotion !== undefined) return;
     if (this.#role.kind === 'holder') return this.#renew(this.#role);
-    const lease = await this.#readLease();
+    const lease = await this.#watch.read();
     if (lease === undefined) return this.#createLease();
     if (lease.record.holder === this.#region) {
       // After a drain it leaves the epoch to the candidate, unless that one did not come within a lease.
-      if (this.#log.openFor(lease.record.epoch) || this.#stoodStill()) await this.#resume(lease);
+      if (this.#log.openFor(lease.record.epoch) || this.#watch.stoodStill()) await this.#resume(lease);
     } else if (this.#takeoverDue()) await this.#promoteAutomatically(lease);
   }
 
-  async #readLease(): Promise<Lease | undefined> {
-    const { revision, value } = await this.#control.get(leaseKey(this.#config.namespace));
-    const now = this.#clock.monotonicMs();
-    // While the control store does not answer nobody can renew: stillness counts from its return, so that the holder has
-    // its chance and an outage of the control store is not a change of hub.
-    if (this.#lastAnswerMs !== null && now - this.#lastAnswerMs > this.#config.leaseMs / 2) this.#revisionSeenMs = now;
-    this.#lastAnswerMs = now;
-    if (revision === 0) return undefined;
-    const lease = { revision, record: decodeLeaseRecord(value) };
-    this.#adopt(lease);
-    return this.#log.lease;
-  }
-
-  #adopt(lease: Lease): void {
-    const before = this.#log.lease;
-    if (!this.#log.adopt(lease)) return;
-    this.#revisionSeenMs = this.#clock.monotonicMs();
+  #onAdopted(lease: Lease, before: Lease | undefined): void {
+    const { namespace } = this.#config;
+    const { epoch, holder, streams } = lease.record;
     const role = this.#role;
-    if (role.kind === 'holder' && (lease.record.epoch !== role.epoch || lease.record.holder !== this.#region)) {
+    if (role.kind === 'holder' && (epoch !== role.epoch || holder !== this.#region)) {
       this.#role = { kind: 'follower' };
-      this.#events.add(
-        'lease-lost',
-        'warning',
-        `${lease.record.holder} is the hub of ${this.#config.namespace} since epoch ${lease.record.epoch}`,
-      );
-      void this.#audit.append(this.#region, 'lease-lost', {
-        namespace: this.#config.namespace,
-        epoch: lease.record.epoch,
-        holder: lease.record.holder,
-      });
+      this.#events.add('lease-lost', 'warning', `${holder} is the hub of ${namespace} since epoch ${epoch}`);
+      this.#audit.note(this.#region, 'lease-lost', { namespace, epoch, holder });
     }
-    if (before !== undefined && before.record.epoch !== lease.record.epoch && lease.record.holder !== this.#region) {
-      this.#events.add(
-        'hub-changed',
-        'info',
-        `${lease.record.holder} is the hub of ${this.#config.namespace}, epoch ${lease.record.epoch}`,
-      );
+    if (before !== undefined && before.record.epoch !== epoch && holder !== this.#region) {
+      this.#events.add('hub-changed', 'info', `${holder} is the hub of ${namespace}, epoch ${epoch}`);
     }
-    if (before?.record.epoch !== lease.record.epoch || before.record.streams.length !== lease.record.streams.length)
-      this.#onLease();
+    if (before?.record.epoch !== epoch || before.record.streams.length !== streams.length) this.#onLease();
   }
 
   /** Takes a record that came with the new holder's epoch marker: how a region cut off from the control store learns a seal. */
   learn(lease: Lease): void {
-    this.#adopt(lease);
-  }
-
-  /** The revision has stood still for lease plus margin between two answers of the control store, both seen here (P6.2). */
-  #stoodStill(): boolean {
-    return this.#clock.monotonicMs() - this.#revisionSeenMs > this.#config.leaseMs + this.#config.marginMs;
+    this.#watch.adopt(lease);
   }
 
   #takeoverDue(): boolean {
     const eligible =
       this.#config.automatic && this.#config.promotable.includes(this.#region) && !this.#applier.rebuilding;
-    return eligible && this.#stoodStill();
+    return eligible && this.#watch.stoodStill();
   }
 
   #mintStreams(): StreamKey[] {
@@ -340,7 +310,7 @@ export class Authority implements HolderGate {
     const streams = this.#mintStreams();
     const record = firstRecord({ namespace: this.#config.namespace, holder: this.#region, streams });
     const sentMs = this.#clock.monotonicMs();
-    const outcome = await this.#compareAndSet(0, record);
+    const outcome = await this.#watch.compareAndSet(0, record);
     if (outcome.kind === 'ok') await this.#becomeHolder({ record, revision: outcome.revision }, streams, sentMs);
   }
 
@@ -358,7 +328,7 @@ export class Authority implements HolderGate {
     const streams = whole ? last : this.#mintStreams();
     const record = whole ? lease.record : { ...lease.record, streams: [...lease.record.streams, ...streams] };
     const sentMs = this.#clock.monotonicMs();
-    const outcome = await this.#compareAndSet(lease.revision, record);
+    const outcome = await this.#watch.compareAndSet(lease.revision, record);
     if (outcome.kind === 'ok') await this.#becomeHolder({ record, revision: outcome.revision }, streams, sentMs);
   }
 
@@ -373,7 +343,7 @@ export class Authority implements HolderGate {
       accepting: false,
     };
     this.#role = role;
-    this.#adopt(lease);
+    this.#watch.adopt(lease);
     this.#onLease();
     this.#events.add(
       'lease-acquired',
@@ -398,30 +368,11 @@ export class Authority implements HolderGate {
     const reported = Object.fromEntries(role.streams.map((stream) => [stream, this.#log.head(stream).seq]));
     const record: LeaseRecord = { ...lease.record, reported: { ...lease.record.reported, ...reported } };
     const sentMs = this.#clock.monotonicMs();
-    const outcome = await this.#compareAndSet(lease.revision, record);
+    const outcome = await this.#watch.compareAndSet(lease.revision, record);
     if (outcome.kind !== 'ok' || this.#role !== role) return;
     role.leaseUntilMs = sentMs + this.#config.leaseMs;
-    this.#adopt({ record, revision: outcome.revision });
+    this.#watch.adopt({ record, revision: outcome.revision });
     if (!role.accepting) await this.#beginAccepting(role, record);
-  }
-
-  /** Compare-and-set with its outcome settled: a refusal adopts what stands, an unknown outcome is settled by reading (P6.1). */
-  async #compareAndSet(expected: number, record: LeaseRecord): Promise<CompareAndSetOutcome> {
-    const value = encodeLeaseRecord(record);
-    const outcome = await this.#control.compareAndSet(leaseKey(this.#config.namespace), expected, value);
-    if (outcome.kind === 'unknown') {
-      const current = await this.#control.get(leaseKey(this.#config.namespace));
-      this.#lastAnswerMs = this.#clock.monotonicMs();
-      if (current.revision === expected + 1 && Buffer.compare(current.value, value) === 0)
-        return { kind: 'ok', revision: current.revision };
-      if (current.revision > 0) this.#adopt({ revision: current.revision, record: decodeLeaseRecord(current.value) });
-      return current.revision === expected ? outcome : { kind: 'refused', current };
-    }
-    this.#lastAnswerMs = this.#clock.monotonicMs();
-    if (outcome.kind === 'refused' && outcome.current.revision > 0) {
-      this.#adopt({ revision: outcome.current.revision, record: decodeLeaseRecord(outcome.current.value) });
-    }
-    return outcome;
   }
 
   async #beginAccepting(role: Extract<Role, { kind: 'holder' }>, record: LeaseRecord): Promise<void> {
@@ -468,7 +419,7 @@ export class Authority implements HolderGate {
     });
     if (delayMs > 0) {
       await this.#clock.sleep(delayMs * (0.9 + this.#random.next() / 5), this.#stopping.signal);
-      const now = await this.#readLease();
+      const now = await this.#watch.read();
       if (now === undefined || now.revision !== lease.revision) return;
     }
     await this.#promote('automatic', lease);
@@ -551,7 +502,7 @@ export class Authority implements HolderGate {
       lossy: !clean,
     });
     const sentMs = this.#clock.monotonicMs();
-    const outcome = await this.#compareAndSet(lease.revision, record);
+    const outcome = await this.#watch.compareAndSet(lease.revision, record);
     if (outcome.kind !== 'ok') throw new AntipodeError('FAILOVER_REFUSED', 'the lease changed during the promotion');
     await this.#audit.append(this.#region, 'promotion-completed', {
       namespace,
@@ -611,7 +562,7 @@ export class Authority implements HolderGate {
       );
       const before = lease.revision;
       await this.#clock.sleep(waitMs * 1.1, this.#stopping.signal);
-      const now = await this.#readLease();
+      const now = await this.#watch.read();
       if (now === undefined || now.revision !== before)
         throw new AntipodeError(
           'FAILOVER_REFUSED',

@@ -47,7 +47,7 @@ export class HlcService {
   /** `count` consecutive readings, or undefined when the persisted bound is too near: await `ready` and try again. */
   tryReserve(count: number): Hlc | undefined {
     if (this.#nextWallMs() + 2 > this.#boundMs) return undefined;
-    if (this.#nextWallMs() + RESERVE_MS / 2 > this.#boundMs) this.#extending ??= this.#extend();
+    if (this.#nextWallMs() + RESERVE_MS / 2 > this.#boundMs) this.#extendAhead();
     return this.#hlc.reserve(count, this.#clock.wallMs());
   }
 
@@ -61,6 +61,12 @@ export class HlcService {
   /** For a new holder: starts above the sealed stamps whatever the local wall clock says. */
   startAbove(sealed: Hlc): void {
     this.#hlc.observe(sealed);
+  }
+
+  /** Early and in the background; a failure shows when the bound is really needed, in `ready`. */
+  #extendAhead(): void {
+    this.#extending ??= this.#extend();
+    this.#extending.catch(() => undefined);
   }
 
   async #extend(): Promise<void> {

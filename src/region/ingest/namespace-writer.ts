@@ -212,9 +212,9 @@ export class NamespaceWriter {
     // One turn of the event loop lets requests that arrived together share the first commit.
     await this.#clock.yield();
     while (this.#pending.length > 0) {
-      await this.#hlc.ready();
       const batch = this.#take();
       try {
+        await this.#hlc.ready();
         await this.#commit(batch);
       } catch (caught) {
         if (caught instanceof ClockBound) {

@@ -128,7 +128,7 @@ export class Links implements Peers, LinkObserver {
 
   onLost(peer: string, reason: string): void {
     this.#events.add('link-lost', 'warning', `the link from ${peer} was lost: ${reason}`, { peer });
-    void this.#audit.append(this.#region, 'link-lost', { peer, reason });
+    this.#audit.note(this.#region, 'link-lost', { peer, reason });
     this.reconcile();
   }
 
@@ -138,7 +138,7 @@ export class Links implements Peers, LinkObserver {
 
   onBadFrame(peer: string, stream: StreamKey | undefined, error: AntipodeError): void {
     this.#events.add('frame-refused', 'error', `${error.code} from ${peer}: ${error.message}`, { peer, stream });
-    void this.#audit.append(this.#region, 'frame-refused', {
+    this.#audit.note(this.#region, 'frame-refused', {
       peer,
       stream: stream ?? null,
       code: error.code,
@@ -173,7 +173,7 @@ export class Links implements Peers, LinkObserver {
 
   #accept(channel: Channel): void {
     if (!this.#clients.has(channel.peer)) {
-      void this.#audit.append(this.#region, 'peer-refused', { peer: channel.peer });
+      this.#audit.note(this.#region, 'peer-refused', { peer: channel.peer });
       channel.close(`${channel.peer} is no region of this topology`);
       return;
     }

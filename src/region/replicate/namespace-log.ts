@@ -1,10 +1,10 @@
-import { AntipodeError, assert } from '#core/errors';
+import { AntipodeError, assert, toAntipodeError } from '#core/errors';
 import { decodeLease, encodeLease, type Lease, type StreamStanding, standingOf } from '#core/failover/lease';
 import { parseStreamKey, type StreamHead, type StreamKey } from '#core/model/stream';
 import type { ChangeLog, LoggedFrame } from '#ports/change-log';
 import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
-import type { Journal } from '#ports/journal';
+import type { Journal, JournalOperation } from '#ports/journal';
 
 /** A region's word to mirror no more of an epoch until its seal is known (P6.4). */
 export interface PromiseState {
@@ -110,14 +110,26 @@ export class NamespaceLog {
     this.#lease = lease;
     // Kept so that seals are known after a start without the control store. Mere renewals are not worth an fsync.
     if (before?.record.epoch !== lease.record.epoch || before.record.streams.length !== lease.record.streams.length) {
-      void this.#track(this.#journal.write([{ kind: 'put', key: this.#leaseKey(), value: encodeLease(lease) }]));
+      this.#remember({ kind: 'put', key: this.#leaseKey(), value: encodeLease(lease) });
     }
     const promise = this.#promise;
     if (promise !== undefined && (lease.record.epoch > promise.epoch || lease.revision > promise.revision)) {
       this.#promise = undefined;
-      void this.#track(this.#journal.write([{ kind: 'delete', key: this.#promiseKey() }]));
+      this.#remember({ kind: 'delete', key: this.#promiseKey() });
     }
     return true;
+  }
+
+  /**
+   * Writes what a start without the control store would like to know. On a full disk it stays unwritten, which is safe: an
+   * old promise lapses with the next record that is read, and an old record only keeps frames from being applied.
+   */
+  #remember(operation: JournalOperation): void {
+    try {
+      void this.#track(this.#journal.write([operation]));
+    } catch (caught) {
+      if (toAntipodeError(caught).code !== 'DISK_FULL') throw caught;
+    }
   }
 
   /** Whether frames of an open stream may be mirrored or appended: no promise stands against its epoch. */
@@ -209,11 +221,14 @@ export class NamespaceLog {
   #write(stream: StreamKey, frames: readonly LoggedFrame[]): Promise<void> {
     const last = frames[frames.length - 1];
     assert(last !== undefined, 'append at least one frame');
-    this.#queued.set(stream, { seq: last.to, hash: last.hash });
+    const beganMs = Math.floor(this.#clock.wallMs());
+    // Throws DISK_FULL before anything was taken; the stream's end is then where it was.
+    const appended = this.#log.append(stream, frames);
     const write = Symbol(stream);
-    this.#begun.set(write, Math.floor(this.#clock.wallMs()));
+    this.#begun.set(write, beganMs);
+    this.#queued.set(stream, { seq: last.to, hash: last.hash });
     return this.#track(
-      this.#log.append(stream, frames).then(() => {
+      appended.then(() => {
         this.#begun.delete(write);
         if (this.#queued.get(stream)?.seq === last.to) this.#queued.delete(stream);
         for (const watcher of this.#durableWatchers) watcher(stream);
