@@ -46,12 +46,25 @@ suite('history', () => {
     assert.equal((last?.atMs ?? 0) - (first?.atMs ?? 0), WINDOW_MS);
   });
 
-  test('snapshots faster than the least spacing replace each other', () => {
+  test('snapshots faster than the least spacing are shown, but only some are plotted', () => {
     const status = makeFake().status();
     let history = EMPTY_HISTORY;
-    for (let ms = 0; ms < 10_000; ms += 10) history = addSnapshot(history, at(status, 1_000_000 + ms));
-    assert.ok(history.samples.length <= 11, `${history.samples.length} samples`);
-    assert.equal(history.samples.at(-1)?.atMs, 1_009_990);
+    for (let ms = 0; ms <= 9_000; ms += 10) {
+      const reads = { ...status.reads, rows: ms };
+      history = addSnapshot(history, { ...at(status, 1_000_000 + ms), reads });
+    }
+    assert.deepEqual(
+      history.samples.map((sample) => sample.atMs - 1_000_000),
+      [0, 900, 1800, 2700, 3600, 4500, 5400, 6300, 7200, 8100, 9000],
+    );
+    assert.equal(history.latest?.nowMs, 1_009_000);
+    assert.ok(history.samples.slice(1).every((sample) => sample.readRowsPerSecond === 1000));
+  });
+
+  test('a status that is sent twice changes nothing', () => {
+    const fake = makeFake();
+    const history = run(fake, 5);
+    assert.deepEqual(addSnapshot(history, fake.status()), history);
   });
 
   test('rates are differences of counters over the time between', () => {

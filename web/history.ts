@@ -2,8 +2,11 @@ import type { RegionStatus } from './snapshot.ts';
 
 /** What the plots show. */
 export const WINDOW_MS = 5 * 60_000;
-/** Snapshots closer than this replace each other: a region that sends faster does not make the page slower. */
-export const SPACING_MS_MIN = 250;
+/**
+ * Snapshots closer than this to the last sample are shown but not plotted: a region that sends faster does not make the
+ * page slower, and rates over less than this would be jagged, because serving processes report once a second.
+ */
+export const SPACING_MS_MIN = 900;
 /** A longer silence breaks the lines of the plots. */
 export const GAP_MS = 5_000;
 /** Distinct colours; streams beyond share them. */
@@ -22,7 +25,7 @@ export interface LinkSample {
   readonly changesPerSecond: number;
 }
 
-/** What one snapshot adds to the plots. Rates are means since the previous snapshot; null when there is none to compare with. */
+/** What one snapshot adds to the plots. Rates are means since the previous sample; null when there is none to compare with. */
 export interface Sample {
   readonly atMs: number;
   /** No line is drawn from the previous sample to this one. */
@@ -40,12 +43,14 @@ export interface Sample {
 /** The last WINDOW_MS of one region. Times are the region's clock, so plots and events agree although the browser's may differ. */
 export interface History {
   readonly latest: RegionStatus | null;
+  /** What the last sample was made of: rates are differences from it. */
+  readonly sampled: RegionStatus | null;
   readonly samples: readonly Sample[];
   /** Colour of each stream or origin in the window, kept while it is shown so that a line never changes its colour. */
   readonly colours: Readonly<Record<string, number>>;
 }
 
-export const EMPTY_HISTORY: History = { latest: null, samples: [], colours: {} };
+export const EMPTY_HISTORY: History = { latest: null, sampled: null, samples: [], colours: {} };
 
 /**
  * Adds a snapshot. A region may replay recent snapshots when the page connects, and its clock may be set back: samples
@@ -53,16 +58,21 @@ export const EMPTY_HISTORY: History = { latest: null, samples: [], colours: {} }
  */
 export function addSnapshot(history: History, status: RegionStatus): History {
   const same = history.latest?.region === status.region;
-  let earlier = same
+  const past = same
     ? history.samples.filter((sample) => sample.atMs < status.nowMs && sample.atMs >= status.nowMs - WINDOW_MS)
     : [];
-  const previous = same && history.latest !== null && history.latest.nowMs < status.nowMs ? history.latest : null;
-  const last = earlier.at(-1);
+  const last = past.at(-1);
   const crowded = last !== undefined && status.nowMs - last.atMs < SPACING_MS_MIN;
-  if (crowded) earlier = earlier.slice(0, -1);
-  const sample = takeSample({ status, previous, last: crowded ? earlier.at(-1) : last });
-  const samples = [...earlier, sample];
-  return { latest: status, samples, colours: assignColours(history.colours, samples) };
+  // Also when the region sends one status twice: it must not undo the sample that was made of it.
+  const repeated = same && history.sampled?.nowMs === status.nowMs;
+  if (crowded || repeated) {
+    const samples = repeated ? history.samples : past;
+    const sampled = history.sampled !== null && history.sampled.nowMs <= status.nowMs ? history.sampled : null;
+    return { ...history, latest: status, samples, sampled };
+  }
+  const previous = same && history.sampled !== null && history.sampled.nowMs < status.nowMs ? history.sampled : null;
+  const samples = [...past, takeSample({ status, previous, last })];
+  return { latest: status, sampled: status, samples, colours: assignColours(history.colours, samples) };
 }
 
 function takeSample(input: {
