@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { CHANGE_BATCH_CONTENT_TYPE } from '#server/change-batch';
 import { routesOf } from '#server/face';
 import { DRIVERS } from '#server/testing/fixtures';
-import { TestFace } from '#server/testing/test-face';
+import { startFace } from '#server/testing/test-face';
 
 const runs = { numRuns: Number(process.env['FUZZ_RUNS'] ?? 150) };
 
@@ -105,8 +105,8 @@ const body = fc.oneof(
 
 suite('whatever a client sends', () => {
   for (const url of ['/get-online-features', '/push', '/write-to-online-store', '/v1/failover', '/v1/login']) {
-    test(`${url} answers below 500, in JSON or empty`, async () => {
-      await using face = new TestFace();
+    test(`${url} answers below 500, in JSON or empty`, async (t) => {
+      const face = startFace(t);
       face.reader.put(DRIVERS, [1n], 1000, [0.5, 1n]);
       await fc.assert(
         fc.asyncProperty(body, async (bytes) => {
@@ -122,8 +122,8 @@ suite('whatever a client sends', () => {
     });
   }
 
-  test('a batch of any bytes', async () => {
-    await using face = new TestFace();
+  test('a batch of any bytes', async (t) => {
+    const face = startFace(t);
     const headers = { ...face.bearer('write'), 'content-type': CHANGE_BATCH_CONTENT_TYPE };
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ maxLength: 100 }), async (bytes) => {
@@ -134,8 +134,8 @@ suite('whatever a client sends', () => {
     );
   });
 
-  test('any path, query and header on any route', async () => {
-    await using face = new TestFace({ reads: 'token' });
+  test('any path, query and header on any route', async (t) => {
+    const face = startFace(t, { reads: 'token' });
     const urls = routesOf(face.app).filter(({ url }) => url !== '/v1/events');
     const text = fc.string({ maxLength: 40 });
     await fc.assert(
@@ -155,8 +155,8 @@ suite('whatever a client sends', () => {
     );
   });
 
-  test('huge and deep bodies', async () => {
-    await using face = new TestFace();
+  test('huge and deep bodies', async (t) => {
+    const face = startFace(t);
     const deep = 100_000;
     const bodies = [
       '['.repeat(deep),
@@ -176,8 +176,8 @@ suite('whatever a client sends', () => {
     }
   });
 
-  test('broken HTTP does not stop the face', async () => {
-    await using face = new TestFace();
+  test('broken HTTP does not stop the face', async (t) => {
+    const face = startFace(t);
     await face.app.listen({ host: '127.0.0.1', port: 0 });
     const { port } = face.app.server.address() as AddressInfo;
     const messages = [

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import fastify, { type FastifyInstance } from 'fastify';
+import { AntipodeError } from '#core/errors';
 import { type DeclaredRoute, installGate } from '#server/access/gate';
 import { RefusalLog } from '#server/access/refusals';
 import { Sessions } from '#server/access/sessions';
-import type { FaceOptions } from '#server/face-options';
+import type { FaceOptions, TlsMaterial } from '#server/face-options';
 import { addFeastRoutes } from '#server/feast/feast-routes';
 import { OnlineFeatures } from '#server/feast/online-features';
 import { FeastWrites } from '#server/feast/writes';
@@ -82,8 +83,24 @@ export function routesOf(app: FastifyInstance): readonly DeclaredRoute[] {
   return declaredRoutes.get(app) ?? [];
 }
 
-function createServer({ limits, tls, logger }: FaceOptions): FastifyInstance {
-  const common = {
+function createServer(options: FaceOptions): FastifyInstance {
+  const app = options.tls === undefined ? fastify(serverOptions(options)) : createTlsServer(options, options.tls);
+  app.server.maxConnections = CONNECTIONS_MAX;
+  return app;
+}
+
+function createTlsServer(options: FaceOptions, { cert, key }: TlsMaterial): FastifyInstance {
+  try {
+    const server = fastify({ ...serverOptions(options), https: { cert, key, minVersion: 'TLSv1.2' } });
+    // The type differs in the server's class only, which nothing here depends on.
+    return server as unknown as FastifyInstance;
+  } catch (cause) {
+    throw new AntipodeError('CERTIFICATE_INVALID', 'the certificate or key of the HTTP face cannot be used', { cause });
+  }
+}
+
+function serverOptions({ limits, logger }: FaceOptions) {
+  return {
     logger: false,
     exposeHeadRoutes: false,
     bodyLimit: limits.bodyBytes,
@@ -92,16 +109,6 @@ function createServer({ limits, tls, logger }: FaceOptions): FastifyInstance {
     frameworkErrors: (error: Error, request: Parameters<typeof sendError>[2], reply: Parameters<typeof sendError>[3]) =>
       sendError(logger, error, request, reply),
   } as const;
-  // The types of the two differ in the server's class only, which nothing here depends on.
-  const app =
-    tls === undefined
-      ? fastify(common)
-      : (fastify({
-          ...common,
-          https: { cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' },
-        }) as unknown as FastifyInstance);
-  app.server.maxConnections = CONNECTIONS_MAX;
-  return app;
 }
 
 /** 404 in FastAPI's words, or 405 where the path exists for another method. */

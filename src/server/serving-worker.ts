@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import type { FastifyListenOptions } from 'fastify';
+import type { FastifyInstance, FastifyListenOptions } from 'fastify';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import { assertSafeBinding } from '#server/access/binding';
 import { EngineSocketClient } from '#server/engine-socket/engine-socket-client';
@@ -45,7 +45,7 @@ export async function runServingWorker(options: ServingWorkerOptions): Promise<v
   const { host, port, enginePath, reusePort, drainMs = DRAIN_MS, process: own = process, ...face } = options;
   const { logger, reader, region } = face;
   const engine = new EngineSocketClient({ region, path: enginePath });
-  const app = buildFace({ ...face, engine });
+  let app: FastifyInstance | undefined;
   const ended = Promise.withResolvers<number>();
   own.on('SIGTERM', () => ended.resolve(drainMs));
   own.on('disconnect', () => ended.resolve(Math.min(drainMs, ORPHAN_DRAIN_MS)));
@@ -54,16 +54,17 @@ export async function runServingWorker(options: ServingWorkerOptions): Promise<v
   let code = 0;
   try {
     assertSafeBinding(host, face.tls !== undefined, (face.tokens?.size ?? 0) > 0);
-    const address = await listen();
+    app = buildFace({ ...face, engine });
+    const address = await listen(app);
     logger.info('serving', { address });
     tell({ type: 'serving', address });
-    await withDeadline(app.close.bind(app), await ended.promise);
+    await closeWithin(await ended.promise);
   } catch (caught) {
     code = 1;
     const { code: name, message, remedy } = toAntipodeError(caught);
     logger.error('serving-failed', { code: name, message });
     tell({ type: 'failed', code: name, message, remedy });
-    await withDeadline(app.close.bind(app), ORPHAN_DRAIN_MS);
+    await closeWithin(ORPHAN_DRAIN_MS);
   }
   await withDeadline(() => engine.close(), ORPHAN_DRAIN_MS);
   await reader.close();
@@ -74,11 +75,15 @@ export async function runServingWorker(options: ServingWorkerOptions): Promise<v
     own.send?.(message, () => {});
   }
 
-  async function listen(): Promise<string> {
+  async function closeWithin(ms: number): Promise<void> {
+    if (app !== undefined) await withDeadline(app.close.bind(app), ms);
+  }
+
+  async function listen(face: FastifyInstance): Promise<string> {
     // Fastify hands the options to Node's server as they are; its types do not know all of them.
     const listenOptions: FastifyListenOptions & { reusePort: boolean } = { host, port, reusePort };
     try {
-      return await app.listen(listenOptions);
+      return await face.listen(listenOptions);
     } catch (caught) {
       throw portError(caught, host, port);
     }

@@ -12,7 +12,7 @@ import { createTokens, parseTokensFile, TokenSet } from '#server/access/tokens';
 import { routesOf } from '#server/face';
 import { FakeEngine } from '#server/testing/fake-engine';
 import { ManualClock } from '#server/testing/manual-clock';
-import { feastError, MemoryLogger, TestFace } from '#server/testing/test-face';
+import { feastError, MemoryLogger, startFace } from '#server/testing/test-face';
 
 function codeOf(action: () => unknown): string | undefined {
   try {
@@ -175,8 +175,8 @@ suite('the gate', () => {
     refusals.stop();
   });
 
-  test('every route: no token, a wrong token, too small a role', async () => {
-    await using face = new TestFace({ reads: 'token' });
+  test('every route: no token, a wrong token, too small a role', async (t) => {
+    const face = startFace(t, { reads: 'token' });
     const routes = routesOf(face.app);
     assert.ok(routes.length >= 14);
     const bodies = { body: Buffer.from('{}') };
@@ -214,8 +214,8 @@ suite('the gate', () => {
     }
   });
 
-  test('open reads need no token; writes still do', async () => {
-    await using face = new TestFace({ reads: 'open' });
+  test('open reads need no token; writes still do', async (t) => {
+    const face = startFace(t, { reads: 'open' });
     for (const { method, url, access } of routesOf(face.app)) {
       if (access === 'public' || url === '/v1/events') continue;
       const { status } = await face.send(method, url, method === 'POST' ? { body: '{}' } : {});
@@ -224,14 +224,14 @@ suite('the gate', () => {
     }
   });
 
-  test('without tokens nobody writes', async () => {
-    await using face = new TestFace({ tokens: null });
+  test('without tokens nobody writes', async (t) => {
+    const face = startFace(t, { tokens: null });
     assert.equal((await face.write('/push', {})).status, 401);
     assert.equal((await face.get('/v1/status')).status, 200);
   });
 
-  test("too small a role comes to Feast's client as its permission error", async () => {
-    await using face = new TestFace();
+  test("too small a role comes to Feast's client as its permission error", async (t) => {
+    const face = startFace(t);
     const answer = await face.post('/push', {}, face.bearer('read'));
     assert.equal(answer.status, 403);
     assert.equal(feastError(answer).class, 'FeastPermissionError');
@@ -241,13 +241,13 @@ suite('the gate', () => {
     );
   });
 
-  test('a refused request is refused before its body is read', async () => {
-    await using face = new TestFace({ limits: { bodyBytes: 10, entitiesPerRequest: 1, featuresPerRequest: 1 } });
+  test('a refused request is refused before its body is read', async (t) => {
+    const face = startFace(t, { limits: { bodyBytes: 10, entitiesPerRequest: 1, featuresPerRequest: 1 } });
     assert.equal((await face.post('/push', 'x'.repeat(100))).status, 401);
   });
 
-  test('a session signs a browser in, and only pages of this region may use it', async () => {
-    await using face = new TestFace({ reads: 'token' });
+  test('a session signs a browser in, and only pages of this region may use it', async (t) => {
+    const face = startFace(t, { reads: 'token' });
     assert.equal((await face.post('/v1/login', { token: 'wrong' })).status, 401);
     assert.equal((await face.post('/v1/login', {})).status, 422);
     assert.equal((await face.post('/v1/login', { token: 'x'.repeat(5000) })).status, 413);
@@ -272,8 +272,8 @@ suite('the gate', () => {
     assert.match(String(logout.headers['set-cookie']), /^antipode_session_eu-west=; .*Max-Age=0/);
   });
 
-  test('refusals are audited: the first at once, the following ones together', async () => {
-    await using face = new TestFace({ reads: 'token' });
+  test('refusals are audited: the first at once, the following ones together', async (t) => {
+    const face = startFace(t, { reads: 'token' });
     for (let i = 0; i < 100; i++) await face.get('/v1/status');
     await face.post('/push', {}, face.bearer('read'));
     assert.deepEqual(

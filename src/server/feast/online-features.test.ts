@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
 import { DRIVERS, EVERYTHING, makeView, ROUTES, STREAM, servingState } from '#server/testing/fixtures';
-import { detail, feastError, TestFace } from '#server/testing/test-face';
+import { detail, feastError, startFace } from '#server/testing/test-face';
 
 const AT = Date.UTC(2026, 7, 1, 12) * 1000;
 const EPOCH = '1970-01-01T00:00:00Z';
@@ -20,8 +20,8 @@ function column(text: string, name: string): Body['results'][number] {
 }
 
 suite('reading online features', () => {
-  test('the answer, to the byte', async () => {
-    await using face = new TestFace();
+  test('the answer, to the byte', async (t) => {
+    const face = startFace(t);
     face.reader.put(DRIVERS, [1001n], AT, [1, 10n]);
     const answer = await face.post('/get-online-features', {
       features: ['driver_stats:trips', 'driver_stats:conv_rate'],
@@ -40,8 +40,8 @@ suite('reading online features', () => {
     assert.equal(answer.headers['content-length'], String(Buffer.byteLength(answer.text)));
   });
 
-  test('every type in its form', async () => {
-    await using face = new TestFace();
+  test('every type in its form', async (t) => {
+    const face = startFace(t);
     const f32 = Math.fround(0.1);
     face.reader.put(EVERYTHING, ['x'], AT + 123_456, [
       -7,
@@ -94,8 +94,8 @@ suite('reading online features', () => {
     assert.equal(answer.headers['antipode-hub'], undefined);
   });
 
-  test("null and NaN are null and PRESENT, with the row's time", async () => {
-    await using face = new TestFace();
+  test("null and NaN are null and PRESENT, with the row's time", async (t) => {
+    const face = startFace(t);
     face.reader.put(DRIVERS, [1n], AT, [Number.NaN, null]);
     const { text } = await face.post('/get-online-features', {
       features: ['driver_stats:conv_rate', 'driver_stats:trips'],
@@ -110,8 +110,8 @@ suite('reading online features', () => {
     }
   });
 
-  test('a deleted row is not found', async () => {
-    await using face = new TestFace();
+  test('a deleted row is not found', async (t) => {
+    const face = startFace(t);
     face.reader.put(DRIVERS, [1n], AT, null);
     const { text } = await face.post('/get-online-features', {
       features: ['driver_stats:trips'],
@@ -120,8 +120,8 @@ suite('reading online features', () => {
     assert.deepEqual(column(text, 'trips'), { values: [null], statuses: ['NOT_FOUND'], event_timestamps: [EPOCH] });
   });
 
-  test('a row beyond its TTL is OUTSIDE_MAX_AGE with its value; at the limit it is PRESENT', async () => {
-    await using face = new TestFace();
+  test('a row beyond its TTL is OUTSIDE_MAX_AGE with its value; at the limit it is PRESENT', async (t) => {
+    const face = startFace(t);
     const now = face.clock.wallMs() * 1000;
     face.reader.put(ROUTES, ['BOS', 'JFK'], now - 3_600_000_000, [1.5, 2]);
     face.reader.put(ROUTES, ['LAX', 'JFK'], now - 3_600_000_001, [2.5, 3]);
@@ -133,8 +133,8 @@ suite('reading online features', () => {
     assert.deepEqual(column(text, 'delay').statuses, ['PRESENT', 'OUTSIDE_MAX_AGE']);
   });
 
-  test('composite keys, several views, duplicate rows, keys in request order, unknown columns skipped', async () => {
-    await using face = new TestFace();
+  test('composite keys, several views, duplicate rows, keys in request order, unknown columns skipped', async (t) => {
+    const face = startFace(t);
     const now = face.clock.wallMs() * 1000;
     face.reader.put(ROUTES, ['BOS', 'JFK'], now, [1.5, 2]);
     face.reader.put(DRIVERS, [7n], AT, [0.5, 3n]);
@@ -164,8 +164,8 @@ suite('reading online features', () => {
     assert.equal(face.reader.lookups, 6, 'one lookup an entity row and view');
   });
 
-  test('full feature names', async () => {
-    await using face = new TestFace();
+  test('full feature names', async (t) => {
+    const face = startFace(t);
     const request = { features: ['driver_stats:trips', 'driver_stats@latest:conv_rate'], entities: { driver_id: [1] } };
     const full = await face.post('/get-online-features', { ...request, full_feature_names: true });
     assert.deepEqual((JSON.parse(full.text) as Body).metadata.feature_names, [
@@ -177,8 +177,8 @@ suite('reading online features', () => {
     assert.deepEqual((JSON.parse(short.text) as Body).metadata.feature_names, ['driver_id', 'trips', 'conv_rate']);
   });
 
-  test('integer keys beyond 2^53 are found and echoed exactly', async () => {
-    await using face = new TestFace();
+  test('integer keys beyond 2^53 are found and echoed exactly', async (t) => {
+    const face = startFace(t);
     face.reader.put(DRIVERS, [9007199254740993n], AT, [0.5, 1n]);
     const answer = await face.post(
       '/get-online-features',
@@ -188,8 +188,8 @@ suite('reading online features', () => {
     assert.deepEqual(column(answer.text, 'trips').values, [1, 1]);
   });
 
-  test('no entity rows give empty columns', async () => {
-    await using face = new TestFace();
+  test('no entity rows give empty columns', async (t) => {
+    const face = startFace(t);
     const { text } = await face.post('/get-online-features', {
       features: ['driver_stats:trips'],
       entities: { driver_id: [] },
@@ -197,8 +197,8 @@ suite('reading online features', () => {
     assert.deepEqual(column(text, 'trips'), { values: [], statuses: [], event_timestamps: [] });
   });
 
-  test('rows of undecodable bytes are INVALID and hurt nobody else', async () => {
-    await using face = new TestFace();
+  test('rows of undecodable bytes are INVALID and hurt nobody else', async (t) => {
+    const face = startFace(t);
     face.reader.put(DRIVERS, [1n], AT, [0.5, 1n]);
     face.reader.put(DRIVERS, [2n], AT, [0.5, 1n]);
     face.reader.put(DRIVERS, [3n], AT, [0.5, 1n]);
@@ -215,8 +215,8 @@ suite('reading online features', () => {
     assert.ok(face.logger.lines.some((line) => line.event === 'rows-not-decodable'));
   });
 
-  test('headers say where the answer comes from and how fresh it is', async () => {
-    await using face = new TestFace();
+  test('headers say where the answer comes from and how fresh it is', async (t) => {
+    const face = startFace(t);
     const one = await face.post('/get-online-features', {
       features: ['driver_stats:trips'],
       entities: { driver_id: [1] },
@@ -236,8 +236,8 @@ suite('reading online features', () => {
     assert.equal(both.headers['antipode-epoch'], 'flights=3, types=1');
   });
 
-  test('a region that rebuilds answers 503, health too', async () => {
-    await using face = new TestFace();
+  test('a region that rebuilds answers 503, health too', async (t) => {
+    const face = startFace(t);
     const request = { features: ['driver_stats:trips'], entities: { driver_id: [1] } };
     assert.equal((await face.get('/health')).status, 200);
     face.reader.setState(servingState(face.clock.wallMs(), 'rebuilding'));
@@ -254,8 +254,8 @@ suite('reading online features', () => {
     assert.equal((await face.get('/health')).status, 503);
   });
 
-  test('a view that appears later is found without a restart, and wrong names are no load on the engine', async () => {
-    await using face = new TestFace();
+  test('a view that appears later is found without a restart, and wrong names are no load on the engine', async (t) => {
+    const face = startFace(t);
     const request = { features: ['late:f'], entities: { driver_id: [1] } };
     assert.equal((await face.post('/get-online-features', request)).status, 404);
     for (let i = 0; i < 20; i++) await face.post('/get-online-features', { ...request, features: [`wrong${i}:f`] });
@@ -265,8 +265,8 @@ suite('reading online features', () => {
     assert.equal((await face.post('/get-online-features', request)).status, 200);
   });
 
-  test('a new version of a view is used from the next refresh on', async () => {
-    await using face = new TestFace();
+  test('a new version of a view is used from the next refresh on', async (t) => {
+    const face = startFace(t);
     const request = { features: ['driver_stats:trips'], entities: { driver_id: [1] } };
     await face.post('/get-online-features', request);
     const next = makeView('driver_stats', { driver_id: 'int64' }, { trips: 'float64?' });
@@ -278,8 +278,8 @@ suite('reading online features', () => {
     assert.match(text, /"values":\[2\.0\]/);
   });
 
-  test('reads go on while the engine is away', async () => {
-    await using face = new TestFace();
+  test('reads go on while the engine is away', async (t) => {
+    const face = startFace(t);
     const request = { features: ['driver_stats:trips'], entities: { driver_id: [1] } };
     assert.equal((await face.post('/get-online-features', request)).status, 200);
     face.engine.failure = new Error('away');
@@ -288,8 +288,8 @@ suite('reading online features', () => {
     face.engine.failure = undefined;
   });
 
-  test('counts reach the engine once a second', async () => {
-    await using face = new TestFace();
+  test('counts reach the engine once a second', async (t) => {
+    const face = startFace(t);
     await face.post('/get-online-features', { features: ['driver_stats:trips'], entities: { driver_id: [1, 2] } });
     await face.post('/get-online-features', { features: ['nope:trips'], entities: { driver_id: [1, 2] } });
     face.clock.advance(1000);
@@ -369,8 +369,8 @@ suite("reads that are the caller's mistake", () => {
     ],
   ];
   for (const [what, body, status, feastClass, message] of cases) {
-    test(what, async () => {
-      await using face = new TestFace();
+    test(what, async (t) => {
+      const face = startFace(t);
       const answer = await face.post('/get-online-features', body);
       assert.equal(answer.status, status, answer.text);
       assert.equal(answer.headers['content-type'], 'application/json');
@@ -381,8 +381,8 @@ suite("reads that are the caller's mistake", () => {
     });
   }
 
-  test('the double-encoded body, to the byte', async () => {
-    await using face = new TestFace();
+  test('the double-encoded body, to the byte', async (t) => {
+    const face = startFace(t);
     const answer = await face.post('/get-online-features', { features: ['nöpe"😀:x'], entities: one });
     const inner =
       '{"module": "feast.errors", "class": "FeatureViewNotFoundException", "message": "Feature view n\\u00f6pe\\"\\ud83d\\ude00 does not exist in project demo"}';
@@ -469,8 +469,8 @@ suite("reads that are the caller's mistake", () => {
     ],
   ];
   for (const [what, body, type, loc] of shapes) {
-    test(what, async () => {
-      await using face = new TestFace();
+    test(what, async (t) => {
+      const face = startFace(t);
       const answer = await face.post('/get-online-features', body);
       assert.equal(answer.status, 422, answer.text);
       assert.equal(answer.headers['antipode-error'], 'REQUEST_MALFORMED');
@@ -479,9 +479,9 @@ suite("reads that are the caller's mistake", () => {
     });
   }
 
-  test('what exceeds a limit is 413, at the limit it is not', async () => {
+  test('what exceeds a limit is 413, at the limit it is not', async (t) => {
     const limits = { bodyBytes: 2000, entitiesPerRequest: 3, featuresPerRequest: 2 };
-    await using face = new TestFace({ limits });
+    const face = startFace(t, { limits });
     const ask = (features: string[], rows: number, padding = 0) =>
       face.post('/get-online-features', {
         features,
@@ -498,8 +498,8 @@ suite("reads that are the caller's mistake", () => {
     assert.ok(JSON.parse(big.text));
   });
 
-  test('the content type does not matter', async () => {
-    await using face = new TestFace();
+  test('the content type does not matter', async (t) => {
+    const face = startFace(t);
     const body = JSON.stringify({ features: trips, entities: one });
     for (const type of [
       'application/json',
@@ -514,8 +514,8 @@ suite("reads that are the caller's mistake", () => {
     assert.equal(packed.status, 422);
   });
 
-  test('other paths and methods', async () => {
-    await using face = new TestFace();
+  test('other paths and methods', async (t) => {
+    const face = startFace(t);
     const missing = await face.get('/nothing/here');
     assert.equal(missing.status, 404);
     assert.equal((JSON.parse(missing.text) as { detail: string }).detail, 'Not Found');

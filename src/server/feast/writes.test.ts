@@ -3,7 +3,7 @@ import { suite, test } from 'node:test';
 import { ViewCodec } from '#core/codec/view-codec';
 import { AntipodeError } from '#core/errors';
 import { DRIVERS, EVERYTHING, makeView } from '#server/testing/fixtures';
-import { detail, feastError, TestFace } from '#server/testing/test-face';
+import { detail, feastError, startFace } from '#server/testing/test-face';
 
 const frame = {
   driver_id: [1001, '1002'],
@@ -14,8 +14,8 @@ const frame = {
 };
 
 suite('writing', () => {
-  test("what Feast's remote client sends is ingested and can be read", async () => {
-    await using face = new TestFace();
+  test("what Feast's remote client sends is ingested and can be read", async (t) => {
+    const face = startFace(t);
     const answer = await face.write('/write-to-online-store', {
       feature_view_name: 'driver_stats',
       df: frame,
@@ -49,8 +49,8 @@ suite('writing', () => {
     assert.match(read.text, /"values":\[9\]/);
   });
 
-  test('push: empty body, and the names a view goes by', async () => {
-    await using face = new TestFace();
+  test('push: empty body, and the names a view goes by', async (t) => {
+    const face = startFace(t);
     for (const name of ['driver_stats', 'driver_stats_push']) {
       const answer = await face.write('/push', { push_source_name: name, df: frame, to: 'online' });
       assert.equal(answer.status, 200, answer.text);
@@ -66,8 +66,8 @@ suite('writing', () => {
     });
   });
 
-  test("the event time may come under the view's own name", async () => {
-    await using face = new TestFace();
+  test("the event time may come under the view's own name", async (t) => {
+    const face = startFace(t);
     const view = makeView('late', { id: 'int64' }, { f: 'int64?' }, { eventTimeColumn: 'observed_at' });
     face.engine.known = [view];
     face.clock.advance(5000);
@@ -85,8 +85,8 @@ suite('writing', () => {
     assert.deepEqual(detail(none)[0]?.loc, ['body', 'df', 'observed_at']);
   });
 
-  test('every type is taken', async () => {
-    await using face = new TestFace();
+  test('every type is taken', async (t) => {
+    const face = startFace(t);
     const text =
       '{"feature_view_name":"everything","df":{"id":["x"],"a_int32":[-7],"b_int64":[-9223372036854775808],"c_float32":[0.1],"d_float64":[-0.0],' +
       '"e_bool":[false],"f_string":["é"],"g_bytes":["AP8="],"h_timestamp":[1785664800],"i_int32s":[[1]],"j_int64s":[[9007199254740993]],' +
@@ -115,8 +115,8 @@ suite('writing', () => {
     ]);
   });
 
-  test('the idempotency key travels, and a repetition says so', async () => {
-    await using face = new TestFace();
+  test('the idempotency key travels, and a repetition says so', async (t) => {
+    const face = startFace(t);
     const body = { push_source_name: 'driver_stats', df: frame };
     const first = await face.write('/push', body, { 'idempotency-key': 'job-7' });
     const second = await face.write('/push', body, { 'idempotency-key': 'job-7' });
@@ -129,8 +129,8 @@ suite('writing', () => {
     assert.equal(face.engine.requests.length, 2);
   });
 
-  test('rows ahead of time are reported; only such rows are an error', async () => {
-    await using face = new TestFace();
+  test('rows ahead of time are reported; only such rows are an error', async (t) => {
+    const face = startFace(t);
     const later = '2027-01-01T00:00:00Z';
     const some = await face.write('/push', {
       push_source_name: 'driver_stats',
@@ -148,8 +148,8 @@ suite('writing', () => {
     assert.deepEqual(detail(all)[0]?.loc, ['body', 'df', 'event_timestamp', 0]);
   });
 
-  test('no rows are nothing to do', async () => {
-    await using face = new TestFace();
+  test('no rows are nothing to do', async (t) => {
+    const face = startFace(t);
     const df = { driver_id: [], conv_rate: [], trips: [], event_timestamp: [] };
     assert.equal((await face.write('/push', { push_source_name: 'driver_stats', df })).status, 200);
     assert.equal(face.engine.requests.length, 0);
@@ -225,8 +225,8 @@ suite('writing', () => {
     ],
   ];
   for (const [what, df, type, loc, code] of refusals) {
-    test(`refused whole: ${what}`, async () => {
-      await using face = new TestFace();
+    test(`refused whole: ${what}`, async (t) => {
+      const face = startFace(t);
       for (const [url, name] of [
         ['/push', 'push_source_name'],
         ['/write-to-online-store', 'feature_view_name'],
@@ -241,8 +241,8 @@ suite('writing', () => {
     });
   }
 
-  test('all missing columns are named, and several bad rows', async () => {
-    await using face = new TestFace();
+  test('all missing columns are named, and several bad rows', async (t) => {
+    const face = startFace(t);
     const missing = await face.write('/push', { push_source_name: 'driver_stats', df: { driver_id: [1] } });
     assert.deepEqual(
       detail(missing).map(({ loc }) => loc[2]),
@@ -256,8 +256,8 @@ suite('writing', () => {
     assert.equal(detail(bad).length, 10);
   });
 
-  test('the other fields of a request', async () => {
-    await using face = new TestFace();
+  test('the other fields of a request', async (t) => {
+    const face = startFace(t);
     const push = (more: object) => face.write('/push', { push_source_name: 'driver_stats', df: frame, ...more });
     for (const to of ['offline', 'online_and_offline', 'sideways', 1, null]) {
       const answer = await push({ to });
@@ -274,13 +274,13 @@ suite('writing', () => {
     assert.equal((await face.write('/push', '')).status, 422);
   });
 
-  test('too many rows are 413', async () => {
-    await using face = new TestFace({ limits: { bodyBytes: 1e6, entitiesPerRequest: 1, featuresPerRequest: 9 } });
+  test('too many rows are 413', async (t) => {
+    const face = startFace(t, { limits: { bodyBytes: 1e6, entitiesPerRequest: 1, featuresPerRequest: 9 } });
     assert.equal((await face.write('/push', { push_source_name: 'driver_stats', df: frame })).status, 413);
   });
 
-  test('what the engine refuses keeps its code and status', async () => {
-    await using face = new TestFace();
+  test('what the engine refuses keeps its code and status', async (t) => {
+    const face = startFace(t);
     const codes = [
       ['NO_HUB', 503, '1'],
       ['OUTCOME_UNKNOWN', 504, undefined],

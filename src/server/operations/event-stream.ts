@@ -8,8 +8,8 @@ import type { StatusSource } from '#server/operations/status-source';
 export const EVENT_INTERVAL_MS = 500;
 /** Watchers of one face; each costs a socket and the serialised status on it. */
 export const WATCHERS_MAX = 64;
-/** A watcher that reads so slowly that this much waits for it is dropped; its page connects again. */
-export const WATCHER_BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
+/** A watcher that has not taken its last status for so many ticks is dropped; a page that is still there connects again. */
+export const MISSED_TICKS_MAX = 20;
 
 /**
  * Sends the region's status to watchers as server-sent events. The status is asked for and serialised once a tick for all
@@ -18,7 +18,8 @@ export const WATCHER_BACKLOG_BYTES_MAX = 4 * 1024 * 1024;
 export class EventStream {
   readonly #source: StatusSource;
   readonly #logger: Logger;
-  readonly #watchers = new Set<ServerResponse>();
+  /** Each with the number of statuses it has missed in a row. */
+  readonly #watchers = new Map<ServerResponse, number>();
   readonly #stop: () => void;
   #sending = false;
   #closed = false;
@@ -52,7 +53,7 @@ export class EventStream {
       'x-accel-buffering': 'no',
     });
     response.write(': connected\n\n');
-    this.#watchers.add(response);
+    this.#watchers.set(response, 0);
     const remove = () => this.#watchers.delete(response);
     response.once('close', remove);
     response.once('error', remove);
@@ -63,7 +64,7 @@ export class EventStream {
   close(): void {
     this.#closed = true;
     this.#stop();
-    for (const watcher of this.#watchers) watcher.end();
+    for (const watcher of this.#watchers.keys()) watcher.end();
     this.#watchers.clear();
   }
 
@@ -86,10 +87,13 @@ export class EventStream {
   }
 
   #broadcast(text: string): void {
-    for (const watcher of this.#watchers) {
-      if (watcher.writableLength > WATCHER_BACKLOG_BYTES_MAX) watcher.destroy();
-      // A watcher that is behind misses this status and gets a later one.
-      else if (watcher.writableLength === 0) watcher.write(text);
+    for (const [watcher, missed] of this.#watchers) {
+      // A watcher that is behind misses this status and gets a later one: what waits for it never grows.
+      if (watcher.writableLength === 0) {
+        watcher.write(text);
+        this.#watchers.set(watcher, 0);
+      } else if (missed >= MISSED_TICKS_MAX) watcher.destroy();
+      else this.#watchers.set(watcher, missed + 1);
     }
   }
 }

@@ -1,19 +1,22 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { type ClientRequest, type IncomingMessage, request } from 'node:http';
+import { EventEmitter, once } from 'node:events';
+import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { suite, test } from 'node:test';
 import { ViewCodec } from '#core/codec/view-codec';
 import type { RegionStatus } from '#region/status';
 import { CHANGE_BATCH_CONTENT_TYPE, encodeChangeBatch } from '#server/change-batch';
 import { DASHBOARD_HEADERS, type DashboardAsset } from '#server/dashboard/assets';
-import { EVENT_INTERVAL_MS, WATCHERS_MAX } from '#server/operations/event-stream';
+import { EVENT_INTERVAL_MS, EventStream, MISSED_TICKS_MAX, WATCHERS_MAX } from '#server/operations/event-stream';
+import { StatusSource } from '#server/operations/status-source';
+import { FakeEngine } from '#server/testing/fake-engine';
 import { DRIVERS } from '#server/testing/fixtures';
-import { TestFace } from '#server/testing/test-face';
+import { ManualClock } from '#server/testing/manual-clock';
+import { MemoryLogger, startFace, TestFace } from '#server/testing/test-face';
 
 suite('status, views, audit, failover', () => {
-  test('status is shared by those who ask at the same time', async () => {
-    await using face = new TestFace();
+  test('status is shared by those who ask at the same time', async (t) => {
+    const face = startFace(t);
     const answer = await face.get('/v1/status');
     assert.equal((JSON.parse(answer.text) as RegionStatus).region, 'eu-west');
     assert.equal(answer.headers['content-type'], 'application/json');
@@ -27,8 +30,8 @@ suite('status, views, audit, failover', () => {
     assert.equal((await face.get('/v1/status')).status, 200);
   });
 
-  test('views', async () => {
-    await using face = new TestFace();
+  test('views', async (t) => {
+    const face = startFace(t);
     const { views } = JSON.parse((await face.get('/v1/views')).text) as { views: { name: string }[] };
     assert.deepEqual(
       views.map(({ name }) => name),
@@ -36,8 +39,8 @@ suite('status, views, audit, failover', () => {
     );
   });
 
-  test('failover is done in the name of the token', async () => {
-    await using face = new TestFace();
+  test('failover is done in the name of the token', async (t) => {
+    const face = startFace(t);
     const answer = await face.post('/v1/failover', { namespace: 'flights' }, face.bearer('admin'));
     assert.deepEqual(JSON.parse(answer.text), { epoch: 4, lossy: false, durationMs: 812 });
     assert.deepEqual(face.engine.failovers, [{ namespace: 'flights', actor: 'admin' }]);
@@ -48,8 +51,8 @@ suite('status, views, audit, failover', () => {
     assert.equal((await face.post('/v1/failover', { namespace: 'x'.repeat(5000) }, face.bearer('admin'))).status, 413);
   });
 
-  test('audit entries in pages, and the verdict', async () => {
-    await using face = new TestFace();
+  test('audit entries in pages, and the verdict', async (t) => {
+    const face = startFace(t);
     const indexes = async (query: string) => {
       const answer = await face.get(`/v1/audit${query}`, face.bearer('admin'));
       return answer.status === 200
@@ -76,8 +79,8 @@ suite('ingest of batches', () => {
   });
   const type = { 'content-type': CHANGE_BATCH_CONTENT_TYPE };
 
-  test('a batch is ingested as it is', async () => {
-    await using face = new TestFace();
+  test('a batch is ingested as it is', async (t) => {
+    const face = startFace(t);
     const answer = await face.write('/v1/ingest/driver_stats', batch, { ...type, 'idempotency-key': 'k1' });
     assert.equal(answer.status, 200, answer.text);
     assert.equal((JSON.parse(answer.text) as { accepted: number }).accepted, 1);
@@ -87,8 +90,8 @@ suite('ingest of batches', () => {
     assert.deepEqual(codec.decodeRow(request?.changes[0]?.row as Buffer), [0.5, 3n]);
   });
 
-  test('anything else is refused', async () => {
-    await using face = new TestFace();
+  test('anything else is refused', async (t) => {
+    const face = startFace(t);
     assert.equal((await face.write('/v1/ingest/driver_stats', batch)).status, 415);
     assert.equal(
       (await face.write('/v1/ingest/driver_stats', batch, { 'content-type': 'application/json' })).status,
@@ -106,8 +109,8 @@ suite('ingest of batches', () => {
 });
 
 suite('metrics', () => {
-  test('what the region and the face measure', async () => {
-    await using face = new TestFace({ worker: '2' });
+  test('what the region and the face measure', async (t) => {
+    const face = startFace(t, { worker: '2' });
     await face.post('/get-online-features', { features: ['driver_stats:trips'], entities: { driver_id: [1] } });
     const { text, headers } = await face.get('/metrics');
     assert.match(String(headers['content-type']), /^text\/plain; version=0\.0\.4/);
@@ -135,8 +138,8 @@ suite('metrics', () => {
     assert.match(text, /^[^\n]+(\n[^\n]*)*\n$/);
   });
 
-  test('a face whose engine is away still answers', async () => {
-    await using face = new TestFace();
+  test('a face whose engine is away still answers', async (t) => {
+    const face = startFace(t);
     face.engine.failure = new Error('away');
     const { text, status } = await face.get('/metrics');
     assert.equal(status, 200);
@@ -157,8 +160,8 @@ suite('dashboard', () => {
     ['/assets/main.js', asset('js', 'text/javascript; charset=utf-8')],
   ]);
 
-  test('files are public, with a strict policy, and nothing else is a file', async () => {
-    await using face = new TestFace({ dashboard, reads: 'token' });
+  test('files are public, with a strict policy, and nothing else is a file', async (t) => {
+    const face = startFace(t, { dashboard, reads: 'token' });
     const page = await face.get('/');
     assert.equal(page.status, 200);
     assert.equal(page.text, '<html>');
@@ -180,8 +183,8 @@ suite('dashboard', () => {
     }
   });
 
-  test('a face without one has no page', async () => {
-    await using face = new TestFace();
+  test('a face without one has no page', async (t) => {
+    const face = startFace(t);
     assert.equal((await face.get('/')).status, 404);
   });
 });
@@ -224,8 +227,8 @@ suite('events', () => {
     };
   }
 
-  test('a status at once and at every tick; a comment while the engine is away', async () => {
-    await using face = new TestFace();
+  test('a status at once and at every tick; a comment while the engine is away', async (t) => {
+    const face = startFace(t);
     const watcher = await watch(await listen(face));
     assert.equal(watcher.response.statusCode, 200);
     assert.equal(watcher.response.headers['content-type'], 'text/event-stream; charset=utf-8');
@@ -252,8 +255,8 @@ suite('events', () => {
     assert.equal(face.clock.timers, 0, 'no timer is left');
   });
 
-  test('needs a token where reads do', async () => {
-    await using face = new TestFace({ reads: 'token' });
+  test('needs a token where reads do', async (t) => {
+    const face = startFace(t, { reads: 'token' });
     const port = await listen(face);
     assert.equal((await watch(port)).response.statusCode, 401);
     const watcher = await watch(port, face.bearer('read'));
@@ -261,8 +264,8 @@ suite('events', () => {
     watcher.request.destroy();
   });
 
-  test('watchers are bounded; one that leaves makes room', async () => {
-    await using face = new TestFace();
+  test('watchers are bounded; one that leaves makes room', async (t) => {
+    const face = startFace(t);
     const port = await listen(face);
     const watchers: Watcher[] = [];
     for (let i = 0; i < WATCHERS_MAX; i++) watchers.push(await watch(port));
@@ -280,8 +283,39 @@ suite('events', () => {
     for (const watcher of watchers) watcher.request.destroy();
   });
 
-  test('nobody is asked while nobody watches', async () => {
-    await using face = new TestFace();
+  test('a watcher that does not read is dropped, and holds one status at most meanwhile', async () => {
+    const clock = new ManualClock();
+    const source = new StatusSource({ engine: new FakeEngine(clock), clock });
+    const stream = new EventStream({ source, clock, logger: new MemoryLogger() });
+    // A response whose client takes the greeting and nothing else.
+    let written = 0;
+    const response = Object.assign(new EventEmitter(), {
+      writableLength: 0,
+      writeHead: () => {},
+      write: (text: string) => {
+        written += 1;
+        if (text.startsWith('event')) response.writableLength += text.length;
+      },
+      end: () => {},
+      destroy: () => response.emit('close'),
+    });
+    stream.add(response as unknown as ServerResponse, {});
+    for (let tick = 0; tick < MISSED_TICKS_MAX; tick++) {
+      clock.advance(EVENT_INTERVAL_MS);
+      await new Promise(setImmediate);
+      assert.equal(stream.watchers, 1);
+      assert.equal(written, 2);
+    }
+    clock.advance(EVENT_INTERVAL_MS);
+    await new Promise(setImmediate);
+    clock.advance(EVENT_INTERVAL_MS);
+    await new Promise(setImmediate);
+    assert.equal(stream.watchers, 0);
+    stream.close();
+  });
+
+  test('nobody is asked while nobody watches', async (t) => {
+    const face = startFace(t);
     face.engine.failure = new Error('away');
     face.clock.advance(60_000);
     await new Promise(setImmediate);

@@ -1,3 +1,4 @@
+import type { TestContext } from 'node:test';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from '#ports/host';
 import { type ClearToken, createTokens, TokenSet } from '#server/access/tokens';
@@ -29,7 +30,7 @@ export class MemoryLogger implements Logger {
 }
 
 /** A face over fakes, with one token of each role. Requests go through Fastify's injection unless a test listens. */
-export class TestFace implements AsyncDisposable {
+export class TestFace {
   readonly clock = new ManualClock();
   readonly reader = new FakeReader();
   readonly engine = new FakeEngine(this.clock, this.reader);
@@ -92,10 +93,13 @@ export class TestFace implements AsyncDisposable {
   write(url: string, body: unknown, headers: Readonly<Record<string, string>> = {}): Promise<Answer> {
     return this.post(url, body, { ...this.bearer('write'), ...headers });
   }
+}
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.app.close();
-  }
+/** A face that is closed at the end of the test. */
+export function startFace(context: TestContext, options: Partial<FaceOptions> = {}): TestFace {
+  const face = new TestFace(options);
+  context.after(() => face.app.close());
+  return face;
 }
 
 /** The parts of an error in Feast's shape. */
