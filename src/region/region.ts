@@ -369,10 +369,10 @@ export class Region implements RegionEngine {
   #handlers(): RequestHandlers {
     return {
       promise: async ({ namespace, epoch, revision, candidate }) => ({
-        answer: { heads: await this.#namespaceOf(namespace).authority.drain(epoch, revision, candidate) },
+        answer: { heads: await this.#namespaceOf(namespace).authority.promise(epoch, revision, candidate) },
       }),
-      drain: async ({ namespace, epoch, revision, candidate }) => ({
-        answer: { heads: await this.#namespaceOf(namespace).authority.drain(epoch, revision, candidate) },
+      drain: async ({ namespace, epoch, candidate }) => ({
+        answer: await this.#namespaceOf(namespace).authority.drain(epoch, candidate),
       }),
       ingest: async ({ view, version, idempotencyKey }, blob) => ({
         answer: mutable(

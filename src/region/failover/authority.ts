@@ -1,12 +1,5 @@
 import { AntipodeError, toAntipodeError } from '#core/errors';
-import {
-  encodeLease,
-  firstRecord,
-  type Lease,
-  type LeaseRecord,
-  promisesForCleanPromotion,
-  promotedRecord,
-} from '#core/failover/lease';
+import { encodeLease, firstRecord, type Lease, type LeaseRecord } from '#core/failover/lease';
 import { type StreamKey, streamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { ControlStore } from '#ports/control-store';
@@ -15,7 +8,7 @@ import type { Applier } from '#region/apply/applier';
 import type { AuditLog } from '#region/audit/audit-log';
 import { logIsWhole, partitionOf } from '#region/failover/incarnation';
 import { LeaseWatch } from '#region/failover/lease-watch';
-import { type CollectedPromise, candidateDelayMs, preparePromotion } from '#region/failover/promotion';
+import { Promoter, type PromotionKind } from '#region/failover/promoter';
 import type { HlcService } from '#region/ingest/hlc-service';
 import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
 import type { EventList } from '#region/observe/events';
@@ -37,7 +30,6 @@ export interface AuthorityConfig {
 
 /** Sealed stamps further ahead of this region's clock than this are waited for before the first append, ms (P6.6, P8). */
 const CLOCK_AHEAD_MS_MAX = 500;
-const DRAIN_TIMEOUT_MS = 5000;
 const CATCH_UP_MS_MAX = 60_000;
 
 type Role =
@@ -61,6 +53,7 @@ export class Authority implements HolderGate {
   readonly #region: string;
   readonly #config: AuthorityConfig;
   readonly #watch: LeaseWatch;
+  readonly #promoter: Promoter;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #log: NamespaceLog;
@@ -77,6 +70,8 @@ export class Authority implements HolderGate {
   #nextTickEarly: (() => void) | undefined;
   #promotion: Promise<{ epoch: number; lossy: boolean; durationMs: number }> | undefined;
   #running: Promise<void> = Promise.resolve();
+  /** The renewal on its way, settled either way. */
+  #renewing: Promise<void> = Promise.resolve();
   #stopBeat: () => void = () => undefined;
 
   constructor(options: {
@@ -106,6 +101,7 @@ export class Authority implements HolderGate {
       log: options.log,
       onAdopted: (lease, before) => this.#onAdopted(lease, before),
     });
+    this.#promoter = new Promoter({ ...options, watch: this.#watch, mintStreams: () => this.#mintStreams() });
     this.#clock = options.clock;
     this.#random = options.random;
     this.#log = options.log;
@@ -201,18 +197,28 @@ export class Authority implements HolderGate {
     return this.#promote('planned', lease);
   }
 
-  /** Answers a candidate that drains this holder: stops appending and says how far its streams go. */
-  async drain(epoch: number, revision: number, candidate: string): Promise<Record<StreamKey, number>> {
-    const heads = await this.#log.promise(epoch, revision);
-    if (this.#role.kind === 'holder' && this.#role.epoch === epoch) {
-      this.#events.add(
-        'lease-handed-over',
-        'info',
-        `this region stopped accepting writes of ${this.#config.namespace}: ${candidate} takes over`,
-      );
-      this.#role = { kind: 'follower' };
-    }
-    return heads;
+  /** Answers a candidate's request for a promise (P6.4). */
+  async promise(epoch: number, revision: number, candidate: string): Promise<Record<StreamKey, number>> {
+    this.#handOver(epoch, candidate);
+    return this.#log.promise(epoch, revision);
+  }
+
+  /**
+   * Answers a candidate that drains this holder: stops appending and renewing, and says how far its streams go. It promises
+   * under the revision that stands once a renewal on its way has ended, so that the promise outlasts it.
+   */
+  async drain(epoch: number, candidate: string): Promise<{ revision: number; heads: Record<StreamKey, number> }> {
+    this.#handOver(epoch, candidate);
+    await this.#renewing;
+    const revision = this.#log.lease?.revision ?? 0;
+    return { revision, heads: await this.#log.promise(epoch, revision) };
+  }
+
+  #handOver(epoch: number, candidate: string): void {
+    if (this.#role.kind !== 'holder' || this.#role.epoch !== epoch) return;
+    this.#role = { kind: 'follower' };
+    const message = `this region stopped accepting writes of ${this.#config.namespace}: ${candidate} takes over`;
+    this.#events.add('lease-handed-over', 'info', message);
   }
 
   #leaseHolds(leaseUntilMs: number): boolean {
@@ -368,10 +374,15 @@ export class Authority implements HolderGate {
     const reported = Object.fromEntries(role.streams.map((stream) => [stream, this.#log.head(stream).seq]));
     const record: LeaseRecord = { ...lease.record, reported: { ...lease.record.reported, ...reported } };
     const sentMs = this.#clock.monotonicMs();
-    const outcome = await this.#watch.compareAndSet(lease.revision, record);
+    const renewal = this.#watch.compareAndSet(lease.revision, record);
+    this.#renewing = renewal.then(
+      (outcome) => void (outcome.kind === 'ok' && this.#watch.adopt({ record, revision: outcome.revision })),
+      () => undefined,
+    );
+    const outcome = await renewal;
+    await this.#renewing;
     if (outcome.kind !== 'ok' || this.#role !== role) return;
     role.leaseUntilMs = sentMs + this.#config.leaseMs;
-    this.#watch.adopt({ record, revision: outcome.revision });
     if (!role.accepting) await this.#beginAccepting(role, record);
   }
 
@@ -402,31 +413,9 @@ export class Authority implements HolderGate {
   }
 
   async #promoteAutomatically(lease: Lease): Promise<void> {
-    this.#events.add(
-      'hub-suspected',
-      'warning',
-      `the lease of ${lease.record.holder} for ${this.#config.namespace} has lapsed`,
-    );
-    const others = this.#othersThan(lease.record.holder);
-    const delayMs = await candidateDelayMs({
-      region: this.#region,
-      others,
-      lease,
-      log: this.#log,
-      peers: this.#peers,
-      clock: this.#clock,
-      stepMs: this.#config.leaseMs / 4,
-    });
-    if (delayMs > 0) {
-      await this.#clock.sleep(delayMs * (0.9 + this.#random.next() / 5), this.#stopping.signal);
-      const now = await this.#watch.read();
-      if (now === undefined || now.revision !== lease.revision) return;
-    }
-    await this.#promote('automatic', lease);
-  }
-
-  #othersThan(holder: string): string[] {
-    return this.#config.promotable.filter((name) => name !== holder && name !== this.#region);
+    const { holder } = lease.record;
+    this.#events.add('hub-suspected', 'warning', `the lease of ${holder} for ${this.#config.namespace} has lapsed`);
+    if (await this.#promoter.awaitTurn(lease, this.#stopping.signal)) await this.#promote('automatic', lease);
   }
 
   #assertEligible(): void {
@@ -436,10 +425,7 @@ export class Authority implements HolderGate {
       throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is rebuilding its online store`);
   }
 
-  async #promote(
-    kind: 'planned' | 'automatic',
-    lease: Lease,
-  ): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
+  async #promote(kind: PromotionKind, lease: Lease): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
     if (this.#promotion !== undefined)
       throw new AntipodeError('FAILOVER_REFUSED', 'a promotion of this region is under way');
     const startedMs = this.#clock.monotonicMs();
@@ -468,60 +454,19 @@ export class Authority implements HolderGate {
   }
 
   async #promoteOnce(
-    kind: 'planned' | 'automatic',
-    lease: Lease,
+    kind: PromotionKind,
+    found: Lease,
     startedMs: number,
   ): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
-    const { namespace } = this.#config;
-    this.#events.add(
-      'promotion-started',
-      'warning',
-      `this region takes over ${namespace} from ${lease.record.holder} (${kind})`,
-    );
-    const drained = kind === 'planned' ? await this.#drainHolder(lease) : undefined;
-    const others = this.#othersThan(lease.record.holder);
-    const prepared = await preparePromotion({
-      region: this.#region,
-      lease,
-      others,
-      drained,
-      log: this.#log,
-      peers: this.#peers,
-    });
-    const counted = prepared.promised.filter((name) => name !== lease.record.holder).length;
-    const clean =
-      drained !== undefined ||
-      counted >= promisesForCleanPromotion({ syncReplicas: 0, promotableOthers: others.length + 1 });
-    const streams = this.#mintStreams();
-    const record = promotedRecord(lease.record, {
-      holder: this.#region,
-      streams,
-      seal: prepared.seal,
-      promised: prepared.promised,
-      missing: prepared.missing,
-      lossy: !clean,
-    });
-    const sentMs = this.#clock.monotonicMs();
-    const outcome = await this.#watch.compareAndSet(lease.revision, record);
-    if (outcome.kind !== 'ok') throw new AntipodeError('FAILOVER_REFUSED', 'the lease changed during the promotion');
-    await this.#audit.append(this.#region, 'promotion-completed', {
-      namespace,
-      epoch: record.epoch,
-      from: lease.record.holder,
-      kind,
-      promised: prepared.promised.join(' '),
-      missing: prepared.missing.join(' '),
-      lossy: !clean,
-    });
-    await this.#becomeHolder({ record, revision: outcome.revision }, streams, sentMs);
+    const { lease, streams, sentMs, lossy } = await this.#promoter.win(kind, found, this.#stopping.signal);
+    await this.#becomeHolder(lease, streams, sentMs);
     await this.#untilAccepting();
+    const { epoch } = lease.record;
     const durationMs = Math.round(this.#clock.monotonicMs() - startedMs);
-    this.#events.add(
-      'promotion-completed',
-      'info',
-      `this region is hub of ${namespace}, epoch ${record.epoch}, ${durationMs} ms after it began${clean ? '' : '; the old hub may hold a tail'}`,
-    );
-    return { epoch: record.epoch, lossy: !clean, durationMs };
+    const tail = lossy ? '; the old hub may hold a tail' : '';
+    const message = `this region is hub of ${this.#config.namespace}, epoch ${epoch}, ${durationMs} ms after it began${tail}`;
+    this.#events.add('promotion-completed', 'info', message);
+    return { epoch, lossy, durationMs };
   }
 
   /** Renews and applies until this region accepts, or is holder no more. */
@@ -537,38 +482,5 @@ export class Authority implements HolderGate {
       await this.#renew(this.#role);
     }
     if (this.#role.kind !== 'holder') throw new AntipodeError('FAILOVER_REFUSED', 'the lease was lost again');
-  }
-
-  /** Asks the holder to stop and hand over; when it does not answer, waits until its lease must have lapsed. */
-  async #drainHolder(lease: Lease): Promise<CollectedPromise | undefined> {
-    const { holder, epoch } = lease.record;
-    try {
-      const { answer } = await this.#peers.request(
-        holder,
-        'drain',
-        { namespace: this.#config.namespace, epoch, revision: lease.revision, candidate: this.#region },
-        { timeoutMs: DRAIN_TIMEOUT_MS },
-      );
-      return { region: holder, heads: answer.heads };
-    } catch (caught) {
-      const error = toAntipodeError(caught);
-      if (error.disposition === 'reset')
-        throw new AntipodeError('FAILOVER_REFUSED', `${holder}: ${error.message}`, { cause: error });
-      const waitMs = this.#config.leaseMs + this.#config.marginMs;
-      this.#events.add(
-        'drain-unanswered',
-        'warning',
-        `${holder} does not answer; waiting ${waitMs} ms for its lease to lapse`,
-      );
-      const before = lease.revision;
-      await this.#clock.sleep(waitMs * 1.1, this.#stopping.signal);
-      const now = await this.#watch.read();
-      if (now === undefined || now.revision !== before)
-        throw new AntipodeError(
-          'FAILOVER_REFUSED',
-          `${holder} does not answer this region but renews its lease: restore the link, or stop ${holder}`,
-        );
-      return undefined;
-    }
   }
 }

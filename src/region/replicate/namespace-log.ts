@@ -160,7 +160,9 @@ export class NamespaceLog {
   ): Promise<MirrorOutcome> {
     const standing = this.standing(stream);
     if (standing.kind === 'sealed' && frame.to > standing.seal) return 'refused';
-    if (standing.kind !== 'sealed' && !options.forPromotion && !this.openFor(frame.epoch)) return 'refused';
+    // What the record says of the stream counts; the frame's own word only while the record does not know the stream.
+    const epoch = standing.kind === 'open' ? standing.epoch : frame.epoch;
+    if (standing.kind !== 'sealed' && !options.forPromotion && !this.openFor(epoch)) return 'refused';
     const head = this.queuedHead(stream);
     if (frame.to <= head.seq) {
       const held = this.#log.hashAt(stream, frame.to);

@@ -127,15 +127,13 @@ export const REQUESTS = {
     }),
     answer: z.object({ heads: positions }),
   },
-  /** Asks the holder to stop appending so that nothing is lost by a planned change of hub. Same effect as a promise by the holder. */
+  /**
+   * Asks the holder to stop appending so that nothing is lost by a planned change of hub. The answer names the revision
+   * under which it stopped: promises and the change of the record go by that one.
+   */
   drain: {
-    body: z.object({
-      namespace: z.string(),
-      epoch: z.number().int(),
-      revision: z.number().int(),
-      candidate: z.string(),
-    }),
-    answer: z.object({ heads: positions }),
+    body: z.object({ namespace: z.string(), epoch: z.number().int(), candidate: z.string() }),
+    answer: z.object({ revision: seq, heads: positions }),
   },
   /** A write for the hub. Blob: change batch. */
   ingest: {

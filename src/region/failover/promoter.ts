@@ -1,0 +1,177 @@
+import { AntipodeError, toAntipodeError } from '#core/errors';
+import { type Lease, promisesForCleanPromotion, promotedRecord } from '#core/failover/lease';
+import type { StreamKey } from '#core/model/stream';
+import type { Clock } from '#ports/clock';
+import type { Random } from '#ports/random';
+import type { AuditLog } from '#region/audit/audit-log';
+import type { LeaseWatch } from '#region/failover/lease-watch';
+import { type CollectedPromise, candidateDelayMs, preparePromotion } from '#region/failover/promotion';
+import type { EventList } from '#region/observe/events';
+import type { NamespaceLog } from '#region/replicate/namespace-log';
+import type { Peers } from '#region/replicate/peers';
+
+const DRAIN_TIMEOUT_MS = 5000;
+
+export type PromotionKind = 'planned' | 'automatic';
+
+/** A record that names this region as holder; the lease counts from `sentMs`. */
+export interface WonLease {
+  readonly lease: Lease;
+  readonly streams: readonly StreamKey[];
+  readonly sentMs: number;
+  readonly lossy: boolean;
+}
+
+/** Brings one region through P6.3: from a lease that another region holds to a record that names this one. */
+export class Promoter {
+  readonly #region: string;
+  readonly #namespace: string;
+  readonly #promotable: readonly string[];
+  readonly #leaseMs: number;
+  readonly #marginMs: number;
+  readonly #watch: LeaseWatch;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #log: NamespaceLog;
+  readonly #peers: Peers;
+  readonly #events: EventList;
+  readonly #audit: AuditLog;
+  readonly #mintStreams: () => StreamKey[];
+
+  constructor(options: {
+    region: string;
+    config: {
+      readonly namespace: string;
+      readonly promotable: readonly string[];
+      readonly leaseMs: number;
+      readonly marginMs: number;
+    };
+    watch: LeaseWatch;
+    clock: Clock;
+    random: Random;
+    log: NamespaceLog;
+    peers: Peers;
+    events: EventList;
+    audit: AuditLog;
+    mintStreams: () => StreamKey[];
+  }) {
+    this.#region = options.region;
+    this.#namespace = options.config.namespace;
+    this.#promotable = options.config.promotable;
+    this.#leaseMs = options.config.leaseMs;
+    this.#marginMs = options.config.marginMs;
+    this.#watch = options.watch;
+    this.#clock = options.clock;
+    this.#random = options.random;
+    this.#log = options.log;
+    this.#peers = options.peers;
+    this.#events = options.events;
+    this.#audit = options.audit;
+    this.#mintStreams = options.mintStreams;
+  }
+
+  /** Lets more advanced candidates go first. False when the lease moved meanwhile: there is nothing to take over. */
+  async awaitTurn(lease: Lease, signal: AbortSignal): Promise<boolean> {
+    const delayMs = await candidateDelayMs({
+      region: this.#region,
+      others: this.#othersThan(lease.record.holder),
+      lease,
+      log: this.#log,
+      peers: this.#peers,
+      clock: this.#clock,
+      stepMs: this.#leaseMs / 4,
+    });
+    if (delayMs === 0) return true;
+    await this.#clock.sleep(delayMs * (0.9 + this.#random.next() / 5), signal);
+    return (await this.#watch.read())?.revision === lease.revision;
+  }
+
+  /** Everything up to the won compare-and-set. FAILOVER_REFUSED when the lease changed, or nobody holds what was promised. */
+  async win(kind: PromotionKind, found: Lease, signal: AbortSignal): Promise<WonLease> {
+    const { holder } = found.record;
+    this.#events.add(
+      'promotion-started',
+      'warning',
+      `this region takes over ${this.#namespace} from ${holder} (${kind})`,
+    );
+    const { lease, drained } =
+      kind === 'planned' ? await this.#drainHolder(found, signal) : { lease: found, drained: undefined };
+    const others = this.#othersThan(holder);
+    const prepared = await preparePromotion({
+      region: this.#region,
+      lease,
+      others,
+      drained,
+      log: this.#log,
+      peers: this.#peers,
+    });
+    const counted = prepared.promised.filter((name) => name !== holder).length;
+    const needed = promisesForCleanPromotion({ syncReplicas: 0, promotableOthers: others.length + 1 });
+    const lossy = drained === undefined && counted < needed;
+    const streams = this.#mintStreams();
+    const record = promotedRecord(lease.record, { holder: this.#region, streams, ...prepared, lossy });
+    const sentMs = this.#clock.monotonicMs();
+    const outcome = await this.#watch.compareAndSet(lease.revision, record);
+    if (outcome.kind !== 'ok') throw new AntipodeError('FAILOVER_REFUSED', 'the lease changed during the promotion');
+    await this.#audit.append(this.#region, 'promotion-completed', {
+      namespace: this.#namespace,
+      epoch: record.epoch,
+      from: holder,
+      kind,
+      promised: prepared.promised.join(' '),
+      missing: prepared.missing.join(' '),
+      lossy,
+    });
+    return { lease: { record, revision: outcome.revision }, streams, sentMs, lossy };
+  }
+
+  #othersThan(holder: string): string[] {
+    return this.#promotable.filter((name) => name !== holder && name !== this.#region);
+  }
+
+  /**
+   * Asks the holder to stop and hand over; it answers under which revision it stopped. When it does not answer, waits until
+   * its lease must have lapsed.
+   */
+  async #drainHolder(
+    lease: Lease,
+    signal: AbortSignal,
+  ): Promise<{ lease: Lease; drained: CollectedPromise | undefined }> {
+    const { holder, epoch } = lease.record;
+    try {
+      const { answer } = await this.#peers.request(
+        holder,
+        'drain',
+        { namespace: this.#namespace, epoch, candidate: this.#region },
+        { timeoutMs: DRAIN_TIMEOUT_MS },
+      );
+      const now = await this.#watch.read();
+      if (now === undefined || now.revision !== answer.revision || now.record.epoch !== epoch) {
+        throw new AntipodeError('EPOCH_STALE', 'the lease changed while the holder was drained');
+      }
+      return { lease: now, drained: { region: holder, heads: answer.heads } };
+    } catch (caught) {
+      const error = toAntipodeError(caught);
+      if (error.disposition === 'reset')
+        throw new AntipodeError('FAILOVER_REFUSED', `${holder}: ${error.message}`, { cause: error });
+      await this.#awaitLapse(lease, signal);
+      return { lease, drained: undefined };
+    }
+  }
+
+  async #awaitLapse(lease: Lease, signal: AbortSignal): Promise<void> {
+    const { holder } = lease.record;
+    const waitMs = this.#leaseMs + this.#marginMs;
+    this.#events.add(
+      'drain-unanswered',
+      'warning',
+      `${holder} does not answer; waiting ${waitMs} ms for its lease to lapse`,
+    );
+    await this.#clock.sleep(waitMs * 1.1, signal);
+    const now = await this.#watch.read();
+    if (now?.revision !== lease.revision) {
+      const reason = `${holder} does not answer this region but renews its lease: restore the link, or stop ${holder}`;
+      throw new AntipodeError('FAILOVER_REFUSED', reason);
+    }
+  }
+}
