@@ -16,16 +16,16 @@ export interface SubjectAltNames {
   readonly ipAddresses: readonly string[];
 }
 
-const NAME = /^[a-z][a-z0-9-]{0,62}$/;
-const NODE_URI = /^antipode:\/\/([a-z][a-z0-9-]{0,62})\/([a-z][a-z0-9-]{0,62})$/;
-const TOPOLOGY_URI = /^antipode:\/\/([a-z][a-z0-9-]{0,62})$/;
+const NAME = /^[a-z][a-z0-9_-]{0,62}$/;
+const NODE_URI = /^antipode:\/\/([a-z][a-z0-9_-]{0,62})\/([a-z][a-z0-9_-]{0,62})$/;
+const TOPOLOGY_URI = /^antipode:\/\/([a-z][a-z0-9_-]{0,62})$/;
 const SCHEME = 'antipode:';
 
 /** Throws CONFIG_INVALID when a topology or node name cannot stand in an identity. */
 export function checkName(what: 'topology' | 'node', name: string): void {
   if (NAME.test(name)) return;
   throw new AntipodeError('CONFIG_INVALID', `${what} name ${JSON.stringify(name)} is not allowed`, {
-    remedy: 'Use 1 to 63 lower-case letters, digits and hyphens, beginning with a letter.',
+    remedy: 'Use 1 to 63 lower-case letters, digits, hyphens and underscores, beginning with a letter.',
   });
 }
 
