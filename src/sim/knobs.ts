@@ -1,0 +1,159 @@
+import type { SeededRandom } from '#sim/kernel/seeded-random';
+
+export interface NetworkKnobs {
+  readonly oneWayMsMin: number;
+  readonly oneWayMsMax: number;
+  readonly jitterMs: number;
+  readonly spikeChance: number;
+  /** Unsent bytes of a channel above which a sender should wait. */
+  readonly highWaterBytes: number;
+  /** How long a host waits on a silent connection before it gives up, ms. */
+  readonly giveUpMs: number;
+}
+
+export interface DiskKnobs {
+  /** Mean time of an fsync, ms. */
+  readonly fsyncMs: number;
+  /** Mean time of a transaction of the store, ms. */
+  readonly applyMs: number;
+}
+
+export interface NamespaceKnobs {
+  readonly name: string;
+  readonly partitions: number;
+  readonly initialHub: string;
+  readonly leaseMs: number;
+  readonly marginMs: number;
+  readonly promotable: readonly string[];
+  readonly tail: 'replay' | 'keep';
+  readonly views: number;
+}
+
+export interface WorkloadKnobs {
+  /** Mean time between two writes of all clients together, ms. */
+  readonly intervalMs: number;
+  readonly keys: number;
+  /** Share of writes that go to a handful of keys. */
+  readonly hotShare: number;
+  readonly changesMax: number;
+  readonly deleteShare: number;
+  /** Event times are whole multiples of this, ms: a large one makes many equal ones. */
+  readonly eventTimeStepMs: number;
+  readonly eventTimeSpreadMs: number;
+  readonly clientTimeoutMs: number;
+  readonly retries: number;
+  readonly repeatShare: number;
+  readonly rowBytesMax: number;
+}
+
+export const FAULT_KINDS = [
+  'crash-region',
+  'crash-hub',
+  'crash-machine',
+  'stop-region',
+  'pause-region',
+  'pause-hub',
+  'crash-control',
+  'pause-control',
+  'cut-one-way',
+  'cut-both-ways',
+  'isolate',
+  'cut-control',
+  'clog',
+  'reset-link',
+  'half-open-link',
+  'slow-disk',
+  'failed-fsync',
+  'full-store',
+  'no-free-space',
+  'step-clock',
+  'planned-failover',
+] as const;
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+export interface FaultKnobs {
+  /** Mean time between two faults, ms. */
+  readonly intervalMs: number;
+  /** Mean length of a fault that lasts, ms. */
+  readonly lengthMs: number;
+  /** How long a crashed process stays down on average, ms. */
+  readonly downMs: number;
+  /** Kinds that happen in this run; a kind may stand in it several times. */
+  readonly kinds: readonly FaultKind[];
+  readonly clockOffsetMsMax: number;
+}
+
+/** Everything a run draws from its seed. */
+export interface Knobs {
+  readonly regions: readonly string[];
+  readonly namespaces: readonly NamespaceKnobs[];
+  readonly network: NetworkKnobs;
+  readonly disk: DiskKnobs;
+  readonly workload: WorkloadKnobs;
+  readonly faults: FaultKnobs;
+  readonly controlDeadlineMs: number;
+  readonly clockResolutionMs: number;
+  /** Length of the phase with faults, ms. */
+  readonly faultsMs: number;
+  /** Time after the heal within which all must agree, ms. */
+  readonly healMsMax: number;
+}
+
+const REGIONS = ['ap-south', 'eu-west', 'us-east'];
+
+export function drawKnobs(random: SeededRandom): Knobs {
+  const leaseMs = random.logBetween(600, 5000);
+  const namespaces = Array.from({ length: random.chance(0.25) ? 2 : 1 }, (_, index): NamespaceKnobs => {
+    const barred = random.chance(0.2) ? random.pick(REGIONS) : undefined;
+    const promotable = REGIONS.filter((name) => name !== barred);
+    return {
+      name: ['flights', 'weather'][index] as string,
+      partitions: random.pick([1, 1, 1, 2, 4]),
+      initialHub: random.pick(promotable),
+      leaseMs,
+      marginMs: leaseMs * random.between(0.08, 0.3),
+      promotable,
+      tail: random.chance(0.85) ? 'replay' : 'keep',
+      views: random.pick([1, 1, 2]),
+    };
+  });
+  const oneWayMsMax = random.logBetween(1, 150);
+  const kinds = FAULT_KINDS.filter(() => random.chance(0.6));
+  return {
+    regions: REGIONS,
+    namespaces,
+    network: {
+      oneWayMsMin: oneWayMsMax * random.between(0.05, 1),
+      oneWayMsMax,
+      jitterMs: random.logBetween(0.05, 20),
+      spikeChance: random.pick([0, 0, 0.001, 0.02]),
+      highWaterBytes: random.pick([1000, 64 * 1024, 8 * 1024 * 1024]),
+      giveUpMs: random.logBetween(2000, 30_000),
+    },
+    disk: { fsyncMs: random.logBetween(0.05, 20), applyMs: random.logBetween(0.01, 3) },
+    workload: {
+      intervalMs: random.logBetween(6, 150),
+      keys: random.pick([1, 3, 20, 20, 200]),
+      hotShare: random.pick([0, 0.3, 0.9]),
+      changesMax: random.pick([1, 1, 3, 10]),
+      deleteShare: random.pick([0, 0.05, 0.3]),
+      eventTimeStepMs: random.pick([1, 100, 1000, 60_000]),
+      eventTimeSpreadMs: random.pick([10, 1000, 60_000]),
+      clientTimeoutMs: random.logBetween(1000, 20_000),
+      retries: random.pick([0, 2, 8]),
+      repeatShare: random.pick([0, 0.05, 0.3]),
+      rowBytesMax: random.pick([20, 20, 200, 2000]),
+    },
+    faults: {
+      intervalMs: random.logBetween(300, 4000),
+      lengthMs: leaseMs * random.logBetween(0.1, 3),
+      downMs: leaseMs * random.logBetween(0.1, 3),
+      kinds: kinds.length === 0 ? FAULT_KINDS : kinds,
+      clockOffsetMsMax: random.pick([0, 20, 200, 400]),
+    },
+    controlDeadlineMs: random.between(0.3, 0.8) * leaseMs + 4 * oneWayMsMax,
+    clockResolutionMs: random.pick([0.001, 1, 1, 15]),
+    faultsMs: random.logBetween(8000, 40_000),
+    healMsMax: 60_000 + 15 * leaseMs,
+  };
+}

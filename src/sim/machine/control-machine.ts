@@ -1,0 +1,54 @@
+import { KvJournal } from '#adapters/kv/kv-journal';
+import { MemoryKv } from '#adapters/memory/memory-kv';
+import { ControlServer } from '#region/control/control-server';
+import { Machine } from '#sim/machine/machine';
+import { SimClock } from '#sim/machine/sim-clock';
+import { simHost, simLogger } from '#sim/machine/sim-host';
+import { type PlainLease, parseLease } from '#sim/oracle/lease-view';
+
+/** Bytes of the revision before the value of a stored record. */
+const REVISION_BYTES = 8;
+
+/** The machine of the control store, running the server unchanged. */
+export class ControlMachine extends Machine {
+  members: readonly string[] = [];
+  onFatal: (error: unknown) => void = () => undefined;
+  readonly #parsed = new Map<string, PlainLease>();
+
+  start(): void {
+    if (this.process !== undefined) return;
+    const process = this.begin();
+    this.kernel.note(this.name, 'starts');
+    const server = new ControlServer({
+      journal: new KvJournal(new MemoryKv(this.log)),
+      transport: this.network.transport(process),
+      clock: new SimClock(process, this.wall, this.random.fork(`clock ${process.startedMs}`)),
+      host: simHost({
+        bootId: this.bootId,
+        freeBytes: () => this.freeBytes,
+        onFatal: (error) => {
+          if (!process.alive) return;
+          this.onFatal(error);
+          this.crash('process');
+        },
+      }),
+      log: simLogger({ kernel: this.kernel, process, onEvent: () => undefined }),
+      members: this.members,
+    });
+    process.after(0, 'start', () => {
+      server.start().catch((error: unknown) => this.onFatal(error));
+    });
+  }
+
+  /** The lease of a namespace as it is durable now: what decides who is hub, seen from outside all processes. */
+  lease(namespace: string): PlainLease | undefined {
+    const bytes = this.log.table('journal').get(Buffer.from(`control/lease/${namespace}`, 'latin1'));
+    if (bytes === undefined) return undefined;
+    const revision = Number(bytes.readBigUInt64BE(0));
+    const known = this.#parsed.get(namespace);
+    if (known?.revision === revision) return known;
+    const lease = parseLease(revision, bytes.subarray(REVISION_BYTES));
+    if (lease !== undefined) this.#parsed.set(namespace, lease);
+    return lease;
+  }
+}

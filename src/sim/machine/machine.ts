@@ -1,0 +1,121 @@
+import { MemoryDisk } from '#adapters/memory/memory-disk';
+import type { SimKernel } from '#sim/kernel/kernel';
+import type { SeededRandom } from '#sim/kernel/seeded-random';
+import type { DiskKnobs } from '#sim/knobs';
+import type { WallClock } from '#sim/machine/sim-clock';
+import { SimProcess } from '#sim/machine/sim-process';
+import type { SimNetwork } from '#sim/network/sim-network';
+
+export type DeathKind = 'process' | 'machine';
+
+/** A peer hears of a dead process at once, of a dead machine late. */
+const NOTICE_MS = { process: 200, machine: 15_000 } as const;
+
+/**
+ * What outlives a process: the disks, the wall clock, the identity of the boot. At a crash, of the log's writes that were
+ * not yet durable a prefix survives, chosen by chance; the store survives whole, unless the machine died with it.
+ */
+export class Machine {
+  readonly name: string;
+  readonly wall: WallClock;
+  readonly log: MemoryDisk;
+  readonly store: MemoryDisk;
+  freeBytes = 1e12;
+  /** Time an fsync takes now, on average, ms. */
+  fsyncMs: number;
+  /** Writes lost at crashes so far. */
+  lostWrites = 0;
+  protected readonly kernel: SimKernel;
+  protected readonly random: SeededRandom;
+  protected readonly network: SimNetwork;
+  readonly #knobs: DiskKnobs;
+  #boot = 1;
+  #process: SimProcess | undefined;
+
+  constructor(options: {
+    name: string;
+    kernel: SimKernel;
+    random: SeededRandom;
+    network: SimNetwork;
+    disk: DiskKnobs;
+    wall: WallClock;
+  }) {
+    this.name = options.name;
+    this.kernel = options.kernel;
+    this.random = options.random.fork(options.name);
+    this.network = options.network;
+    this.wall = options.wall;
+    this.#knobs = options.disk;
+    this.fsyncMs = options.disk.fsyncMs;
+    this.log = new MemoryDisk({ scheduleDurable: (commit) => this.#fsync(commit) });
+    this.store = new MemoryDisk();
+  }
+
+  get bootId(): string {
+    return `boot-${this.#boot}`;
+  }
+
+  /** The process that runs, if one does. */
+  get process(): SimProcess | undefined {
+    return this.#process?.alive === true ? this.#process : undefined;
+  }
+
+  get paused(): boolean {
+    return this.process?.paused === true;
+  }
+
+  restoreKnobs(): void {
+    this.fsyncMs = this.#knobs.fsyncMs;
+    this.freeBytes = 1e12;
+    this.store.full = false;
+  }
+
+  protected applyDelay(process: SimProcess): Promise<void> {
+    return new Promise((resolve) => process.after(this.random.exponential(this.#knobs.applyMs), 'applied', resolve));
+  }
+
+  protected begin(): SimProcess {
+    const process = new SimProcess(this.kernel, this.name);
+    this.#process = process;
+    return process;
+  }
+
+  crash(kind: DeathKind): void {
+    const process = this.process;
+    if (process === undefined) return;
+    this.kernel.note(this.name, `${kind} dies`);
+    process.die();
+    this.network.died(process, NOTICE_MS[kind]);
+    const keepWrites = this.random.integer(this.log.pendingWrites + 1);
+    this.lostWrites += this.log.pendingWrites - keepWrites;
+    this.log.crash({ keepWrites });
+    if (kind === 'machine') this.#loseMachine();
+    else this.store.crash();
+  }
+
+  /** The machine goes down and up again after its process ended in order: what was synced is there. */
+  reboot(): void {
+    if (this.process !== undefined) return;
+    this.kernel.note(this.name, 'reboots');
+    this.#boot++;
+    this.store.dropUnsynced();
+  }
+
+  #loseMachine(): void {
+    this.#boot++;
+    // What was written back before the power went is anything from nothing new to everything.
+    if (this.random.chance(0.5)) this.store.dropUnsynced();
+    else this.store.crash();
+    if (!this.random.chance(0.5)) return;
+    for (const name of ['rows', 'records', 'checkpoints']) {
+      const table = this.store.table(name);
+      for (const [key] of [...table.entries({})])
+        if (this.random.chance(0.2)) table.set(key.toString('latin1'), undefined);
+    }
+  }
+
+  #fsync(commit: () => void): void {
+    const ms = this.random.exponential(this.fsyncMs);
+    this.#process?.after(ms, 'fsync', commit);
+  }
+}

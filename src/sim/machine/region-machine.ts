@@ -1,0 +1,157 @@
+import { KvChangeLog } from '#adapters/kv/kv-change-log';
+import { KvJournal } from '#adapters/kv/kv-journal';
+import { KvOnlineStore } from '#adapters/kv/kv-online-store';
+import { MemoryKv } from '#adapters/memory/memory-kv';
+import { toAntipodeError } from '#core/errors';
+import type { ChangeLog } from '#ports/change-log';
+import type { Journal } from '#ports/journal';
+import type { OnlineStore } from '#ports/online-store';
+import { ControlClient } from '#region/control/control-client';
+import { Region, type RegionConfig } from '#region/region';
+import { Machine } from '#sim/machine/machine';
+import { SimClock } from '#sim/machine/sim-clock';
+import { simHost, simLogger } from '#sim/machine/sim-host';
+import type { SimProcess } from '#sim/machine/sim-process';
+import type { Mutant } from '#sim/mutants';
+import {
+  leasesInJournal,
+  recordChangeLog,
+  recordControl,
+  recordJournal,
+  recordStore,
+} from '#sim/oracle/recording-ports';
+import type { RegionHistory } from '#sim/oracle/region-history';
+
+/** How long an orderly stop may take before the process is killed, ms. */
+const STOP_MS_MAX = 15_000;
+
+export interface RegionSetup {
+  readonly config: RegionConfig;
+  readonly controlDeadlineMs: number;
+  readonly history: RegionHistory;
+  readonly mutant: Mutant | undefined;
+  readonly onLog: (event: string, level: 'info' | 'warn' | 'error', message: string) => void;
+  /** The engine ended its process, or threw where it must not. */
+  readonly onFatal: (error: unknown, expected: boolean) => void;
+}
+
+/** What outsiders may use of a running region. */
+export interface RunningRegion {
+  readonly process: SimProcess;
+  readonly region: Region;
+  readonly changeLog: ChangeLog;
+  readonly journal: Journal;
+  readonly store: OnlineStore;
+}
+
+/** The machine of a region, running the engine unchanged on simulated ports. */
+export class RegionMachine extends Machine {
+  setup: RegionSetup | undefined;
+  /** An fsync was made to fail: the process is expected to end itself. */
+  #fatalExpected = false;
+  #running: RunningRegion | undefined;
+  #ready = false;
+  #stopping = false;
+
+  /** The region, once it has started and while its process lives. */
+  get running(): RunningRegion | undefined {
+    return this.#ready && this.process !== undefined ? this.#running : undefined;
+  }
+
+  start(): void {
+    if (this.process !== undefined || this.setup === undefined) return;
+    const { config, history, mutant, controlDeadlineMs, onLog, onFatal } = this.setup;
+    const process = this.begin();
+    this.kernel.note(this.name, `starts, ${this.bootId}`);
+    this.#ready = false;
+    this.#stopping = false;
+    this.#fatalExpected = false;
+    const random = this.random.fork(`life ${process.startedMs}`);
+    const clock = new SimClock(process, this.wall, random.fork('clock'));
+    const logKv = new MemoryKv(this.log);
+    const rawLog = new KvChangeLog(logKv);
+    const rawJournal = new KvJournal(logKv);
+    const rawStore = new KvOnlineStore(new MemoryKv(this.store));
+    history.restarted(leasesInJournal(rawJournal));
+    const changeLog = recordChangeLog(rawLog, history);
+    const journal = recordJournal(rawJournal, history);
+    const store = recordStore(rawStore, { history, log: rawLog, delay: () => this.applyDelay(process) });
+    const transport = this.network.transport(process);
+    const control = recordControl(new ControlClient({ transport, clock, deadlineMs: controlDeadlineMs }), history);
+    const region = new Region({
+      config,
+      ports: {
+        clock,
+        random: random.fork('region'),
+        host: simHost({
+          bootId: this.bootId,
+          freeBytes: () => this.freeBytes,
+          onFatal: (error) => {
+            if (!process.alive) return;
+            onFatal(error, this.#fatalExpected);
+            this.crash('process');
+          },
+        }),
+        logger: simLogger({ kernel: this.kernel, process, onEvent: onLog }),
+        changeLog: mutant?.changeLog?.(changeLog) ?? changeLog,
+        journal: mutant?.journal?.(journal) ?? journal,
+        store: mutant?.store?.(store, random.fork('mutant')) ?? store,
+        control,
+        transport,
+      },
+    });
+    this.#running = { process, region, changeLog: rawLog, journal: rawJournal, store: rawStore };
+    process.after(1, 'start', () => {
+      region.start().then(
+        () => {
+          this.#ready = process.alive;
+          this.kernel.note(this.name, 'started');
+        },
+        (error: unknown) => {
+          if (process.alive) onFatal(error, this.#fatalExpected);
+        },
+      );
+    });
+  }
+
+  override crash(kind: 'process' | 'machine'): void {
+    if (kind === 'machine' && this.process !== undefined) this.setup?.history.machineDied();
+    super.crash(kind);
+  }
+
+  /** Orderly stop; `stopped` is called when the process has ended, one way or the other. */
+  stop(stopped: () => void): void {
+    const running = this.running;
+    if (running === undefined || this.#stopping) return;
+    const { process, region } = running;
+    this.#stopping = true;
+    process.after(0, 'stop', () => {
+      region.stop().then(
+        () => {
+          if (!process.alive) return;
+          this.kernel.note(this.name, 'stopped in order');
+          this.crash('process');
+          stopped();
+        },
+        (error: unknown) => {
+          if (process.alive) this.setup?.onFatal(toAntipodeError(error), false);
+        },
+      );
+    });
+    this.kernel.schedule(STOP_MS_MAX, undefined, 'kill', () => {
+      if (!process.alive) return;
+      this.crash('process');
+      stopped();
+    });
+  }
+
+  failNextFsync(): void {
+    this.#fatalExpected = true;
+    this.log.failNextSync({ keepWrites: this.random.integer(3) });
+  }
+
+  /** Whether the last start is of the life that was told to fail its fsync. */
+  get fatalExpected(): boolean {
+    return this.#fatalExpected;
+  }
+}

@@ -1,0 +1,57 @@
+import type { EventOwner, SimEvent } from '#sim/kernel/event-heap';
+import type { SimKernel } from '#sim/kernel/kernel';
+
+/** One life of a process: all its events are its own, die with it, and wait while it is paused. */
+export class SimProcess implements EventOwner {
+  readonly name: string;
+  readonly kernel: SimKernel;
+  readonly startedMs: number;
+  /** Runs once, when the process has died. */
+  onDeath: () => void = () => undefined;
+  #alive = true;
+  #paused = false;
+  #held: SimEvent[] = [];
+
+  constructor(kernel: SimKernel, name: string) {
+    this.kernel = kernel;
+    this.name = name;
+    this.startedMs = kernel.nowMs;
+  }
+
+  get alive(): boolean {
+    return this.#alive;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  hold(event: SimEvent): void {
+    this.#held.push(event);
+  }
+
+  after(delayMs: number, label: string, run: () => void, detail = 0): SimEvent {
+    return this.kernel.schedule(delayMs, this, label, run, detail);
+  }
+
+  /** As SIGSTOP: nothing of it runs, its timers come due all the same. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    const held = this.#held;
+    this.#held = [];
+    for (const event of held) this.kernel.release(event);
+  }
+
+  /** As SIGKILL. */
+  die(): void {
+    if (!this.#alive) return;
+    this.#alive = false;
+    this.#held = [];
+    this.onDeath();
+  }
+}

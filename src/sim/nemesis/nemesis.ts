@@ -1,0 +1,264 @@
+import { toAntipodeError } from '#core/errors';
+import type { SimKernel } from '#sim/kernel/kernel';
+import type { SeededRandom } from '#sim/kernel/seeded-random';
+import type { FaultKind, Knobs } from '#sim/knobs';
+import type { ControlMachine } from '#sim/machine/control-machine';
+import type { DeathKind, Machine } from '#sim/machine/machine';
+import type { RegionMachine } from '#sim/machine/region-machine';
+import type { SimNetwork } from '#sim/network/sim-network';
+
+export interface NemesisOptions {
+  readonly kernel: SimKernel;
+  readonly random: SeededRandom;
+  readonly knobs: Knobs;
+  readonly network: SimNetwork;
+  readonly regions: readonly RegionMachine[];
+  readonly control: ControlMachine;
+  readonly onAnomaly: (text: string) => void;
+}
+
+/** Brings faults about, of the kinds this run has, until told to heal. */
+export class Nemesis {
+  readonly counts = new Map<FaultKind, number>();
+  readonly #o: NemesisOptions;
+  #running = false;
+
+  constructor(options: NemesisOptions) {
+    this.#o = options;
+  }
+
+  start(): void {
+    this.#running = true;
+    this.#next();
+  }
+
+  /** Ends all faults and their consequences: everything runs and is connected. */
+  heal(): void {
+    const { kernel, network, regions, control } = this.#o;
+    this.#running = false;
+    kernel.note('nemesis', 'heals');
+    network.healAll();
+    for (const machine of [control, ...regions]) {
+      machine.restoreKnobs();
+      machine.process?.resume();
+      machine.start();
+    }
+  }
+
+  get running(): boolean {
+    return this.#running;
+  }
+
+  /** Starts a machine's process after a while, or at the heal. */
+  restartLater(machine: RegionMachine | ControlMachine): void {
+    const { kernel, random, knobs } = this.#o;
+    const downMs = this.#running ? random.exponential(knobs.faults.downMs) : random.next() * 500;
+    kernel.schedule(downMs, undefined, 'restart', () => machine.start());
+  }
+
+  #next(): void {
+    const { kernel, random, knobs } = this.#o;
+    kernel.schedule(random.exponential(knobs.faults.intervalMs), undefined, 'nemesis', () => {
+      if (!this.#running) return;
+      const kind = random.pick(knobs.faults.kinds);
+      if (this.#bring(kind)) this.counts.set(kind, (this.counts.get(kind) ?? 0) + 1);
+      this.#next();
+    });
+  }
+
+  /** False when the fault found nothing to hit. */
+  #bring(kind: FaultKind): boolean {
+    const { random, regions, control } = this.#o;
+    this.#o.kernel.note('nemesis', kind);
+    switch (kind) {
+      case 'crash-region':
+        return this.#crash(random.pick(regions), 'process');
+      case 'crash-hub':
+        return this.#crash(this.#hub(), 'process');
+      case 'crash-machine':
+        return this.#crash(random.pick(regions), 'machine');
+      case 'stop-region':
+        return this.#stop(random.pick(regions));
+      case 'pause-region':
+        return this.#pause(random.pick(regions));
+      case 'pause-hub':
+        return this.#pause(this.#hub());
+      case 'crash-control':
+        return this.#crash(control, random.chance(0.3) ? 'machine' : 'process');
+      case 'pause-control':
+        return this.#pause(control);
+      case 'slow-disk':
+        return this.#slowDisk(random.pick([...regions, control]));
+      case 'failed-fsync':
+        return this.#failFsync(random.pick(regions));
+      case 'full-store':
+        return this.#for(
+          random.pick(regions),
+          (machine) => {
+            machine.store.full = true;
+          },
+          (machine) => {
+            machine.store.full = false;
+          },
+        );
+      case 'no-free-space':
+        return this.#for(
+          random.pick(regions),
+          (machine) => {
+            machine.freeBytes = 0;
+          },
+          (machine) => {
+            machine.freeBytes = 1e12;
+          },
+        );
+      case 'step-clock':
+        return this.#stepClock(random.pick([...regions, control]));
+      case 'planned-failover':
+        return this.#failover(random.pick(regions));
+      default:
+        return this.#bringToNetwork(kind);
+    }
+  }
+
+  #bringToNetwork(
+    kind: 'cut-one-way' | 'cut-both-ways' | 'isolate' | 'cut-control' | 'clog' | 'reset-link' | 'half-open-link',
+  ): boolean {
+    const { random, regions, control, network } = this.#o;
+    const nodes: readonly Machine[] = [...regions, control];
+    const a = random.pick(nodes).name;
+    const b = random.pick(nodes.filter(({ name }) => name !== a)).name;
+    switch (kind) {
+      case 'cut-one-way':
+        return this.#cut([[a, b]]);
+      case 'cut-both-ways':
+        return this.#cut([
+          [a, b],
+          [b, a],
+        ]);
+      case 'isolate':
+        return this.#cut(
+          nodes
+            .filter(({ name }) => name !== a)
+            .flatMap(
+              ({ name }) =>
+                [
+                  [a, name],
+                  [name, a],
+                ] as const,
+            ),
+        );
+      case 'cut-control': {
+        const { name } = random.pick(regions);
+        return this.#cut([
+          [name, control.name],
+          [control.name, name],
+        ]);
+      }
+      case 'clog': {
+        const route = network.route(a, b);
+        route.clogMs = random.exponential(this.#o.knobs.faults.lengthMs / 2);
+        this.#later(() => {
+          route.clogMs = 0;
+        });
+        return true;
+      }
+      case 'reset-link':
+        return network.reset(a, b, 100) > 0;
+      case 'half-open-link':
+        return network.reset(a, b, 30_000) > 0;
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  #hub(): RegionMachine {
+    const { random, regions, control, knobs } = this.#o;
+    const holder = control.lease(random.pick(knobs.namespaces).name)?.holder;
+    return regions.find(({ name }) => name === holder) ?? random.pick(regions);
+  }
+
+  #crash(machine: RegionMachine | ControlMachine, kind: DeathKind): boolean {
+    if (machine.process === undefined) return false;
+    machine.crash(kind);
+    this.restartLater(machine);
+    return true;
+  }
+
+  #stop(machine: RegionMachine): boolean {
+    if (machine.running === undefined || machine.paused) return false;
+    machine.stop(() => {
+      if (this.#o.random.chance(0.3)) machine.reboot();
+      this.restartLater(machine);
+    });
+    return true;
+  }
+
+  #pause(machine: Machine): boolean {
+    const process = machine.process;
+    if (process === undefined || process.paused) return false;
+    process.pause();
+    this.#later(() => process.resume());
+    return true;
+  }
+
+  #slowDisk(machine: Machine): boolean {
+    machine.fsyncMs *= this.#o.random.logBetween(5, 500);
+    this.#later(() => machine.restoreKnobs());
+    return true;
+  }
+
+  #failFsync(machine: RegionMachine): boolean {
+    if (machine.running === undefined) return false;
+    machine.failNextFsync();
+    return true;
+  }
+
+  #for(
+    machine: RegionMachine,
+    begin: (machine: RegionMachine) => void,
+    end: (machine: RegionMachine) => void,
+  ): boolean {
+    if (machine.running === undefined) return false;
+    begin(machine);
+    this.#later(() => end(machine));
+    return true;
+  }
+
+  #stepClock(machine: Machine): boolean {
+    const max = this.#o.knobs.faults.clockOffsetMsMax;
+    if (max === 0) return false;
+    machine.wall.offsetMs = this.#o.random.next() * max;
+    return true;
+  }
+
+  #failover(machine: RegionMachine): boolean {
+    const { random, knobs, onAnomaly } = this.#o;
+    const running = machine.running;
+    if (running === undefined) return false;
+    const { name: namespace } = random.pick(knobs.namespaces);
+    running.process.after(0, 'failover', () => {
+      running.region.failover({ namespace, actor: 'nemesis' }).then(
+        () => undefined,
+        (caught: unknown) => {
+          const error = toAntipodeError(caught);
+          if (running.process.alive && error.code === 'INTERNAL')
+            onAnomaly(`failover to ${machine.name}: ${error.message} ${error.stack}`);
+        },
+      );
+    });
+    return true;
+  }
+
+  #cut(directions: readonly (readonly [string, string])[]): boolean {
+    const { network } = this.#o;
+    for (const [from, to] of directions) network.cut(from, to);
+    // Unclogged one after the other, in another order.
+    for (const [from, to] of directions) this.#later(() => network.heal(from, to));
+    return true;
+  }
+
+  #later(undo: () => void): void {
+    const { kernel, random, knobs } = this.#o;
+    kernel.schedule(random.exponential(knobs.faults.lengthMs), undefined, 'undo', undo);
+  }
+}

@@ -1,0 +1,83 @@
+import { decodeChanges } from '#core/codec/changes';
+import { decodeFrame } from '#core/codec/frame';
+import { parseStreamKey, type StreamKey } from '#core/model/stream';
+
+/** A change with everything that places it, as plain values. */
+export interface PlacedChange {
+  /** Identity for ever: stream and seq in which it first appeared. */
+  readonly id: string;
+  readonly version: string;
+  /** Where the row lies in a store, hexadecimal. */
+  readonly rowKey: string;
+  readonly key: Buffer;
+  readonly row: Buffer;
+  readonly operation: 'upsert' | 'delete';
+  readonly eventTimeUs: number;
+  readonly wallMs: number;
+  readonly counter: number;
+  readonly origin: string;
+}
+
+export interface DecodedFrame {
+  readonly stream: StreamKey;
+  readonly from: number;
+  readonly to: number;
+  readonly epoch: number;
+  readonly kind: 'rows' | 'definition' | 'epoch';
+  readonly hash: string;
+  readonly replayed: boolean;
+  readonly wallMs: number;
+  readonly counter: number;
+  readonly changes: readonly PlacedChange[];
+  readonly keys: readonly { readonly key: string; readonly from: number; readonly to: number }[];
+}
+
+/** Bytes of the version that stand before an entity key. */
+const VERSION_PREFIX_DIGITS = 16;
+
+function originOf(stream: StreamKey): string {
+  return parseStreamKey(stream)?.origin ?? '';
+}
+
+/** What a logged envelope says, spelled out for the oracles. */
+export function decodeForOracle(bytes: Uint8Array): DecodedFrame {
+  const { frame, hash } = decodeFrame(bytes);
+  const original = frame.replay?.original ?? { stream: frame.stream, from: frame.from, hlc: frame.hlc };
+  const raw = frame.kind === 'rows' ? decodeChanges(frame.payload, frame.to - frame.from) : [];
+  return {
+    stream: frame.stream,
+    from: frame.from,
+    to: frame.to,
+    epoch: frame.epoch,
+    kind: frame.kind,
+    hash: hash.toString('hex'),
+    replayed: frame.replay !== null,
+    wallMs: frame.hlc.wallMs,
+    counter: frame.hlc.counter,
+    keys: frame.idempotency.map(({ key, from, to }) => ({ key, from, to })),
+    changes: raw.map((change) => ({
+      id: `${original.stream}#${original.from + change.offset + 1}`,
+      version: frame.viewVersion,
+      rowKey: frame.viewVersion.slice(0, VERSION_PREFIX_DIGITS) + change.key.toString('hex'),
+      key: Buffer.from(change.key),
+      row: Buffer.from(change.row),
+      operation: change.operation,
+      eventTimeUs: change.eventTimeUs,
+      wallMs: original.hlc.wallMs,
+      counter: original.hlc.counter + change.offset,
+      origin: originOf(original.stream),
+    })),
+  };
+}
+
+/** Bytes in which a store holds a change, by the description of the format alone. */
+export function storedBytes(change: PlacedChange): string {
+  const origin = Buffer.from(change.origin, 'utf8');
+  const head = Buffer.alloc(19);
+  head.writeBigUInt64BE(BigInt(change.eventTimeUs) + (1n << 63n), 0);
+  head.writeUIntBE(change.wallMs, 8, 6);
+  head.writeUInt32BE(change.counter, 14);
+  head.writeUInt8(origin.length, 18);
+  const flag = Buffer.from([change.operation === 'upsert' ? 1 : 0]);
+  return Buffer.concat([head, origin, flag, change.row]).toString('hex');
+}

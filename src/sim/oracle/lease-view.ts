@@ -1,0 +1,28 @@
+import type { StreamKey } from '#core/model/stream';
+
+/** A lease record as the oracles read it: plain JSON, without the engine's schema. */
+export interface PlainLease {
+  readonly revision: number;
+  readonly holder: string;
+  readonly epoch: number;
+  readonly streams: readonly StreamKey[];
+  readonly seals: Readonly<Record<string, Readonly<Record<StreamKey, number>>>>;
+  readonly lossy: readonly unknown[];
+}
+
+export function parseLease(revision: number, value: Uint8Array): PlainLease | undefined {
+  if (value.length === 0) return undefined;
+  return { ...(JSON.parse(Buffer.from(value).toString('utf8')) as Omit<PlainLease, 'revision'>), revision };
+}
+
+/** Up to where a stream is valid: a seal, everything while open, undefined when the record does not name it. */
+export function limitOf(lease: PlainLease | undefined, stream: StreamKey): number | 'open' | undefined {
+  if (lease === undefined) return undefined;
+  if (lease.streams.includes(stream)) return 'open';
+  for (const seals of Object.values(lease.seals)) if (seals[stream] !== undefined) return seals[stream];
+  return undefined;
+}
+
+export function streamsOf(lease: PlainLease): StreamKey[] {
+  return [...Object.values(lease.seals).flatMap((seals) => Object.keys(seals)), ...lease.streams];
+}

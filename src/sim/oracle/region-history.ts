@@ -1,0 +1,161 @@
+import { parseStreamKey, type StreamKey } from '#core/model/stream';
+import type { ChangeLog, LoggedFrame } from '#ports/change-log';
+import type { ApplyBatch } from '#ports/online-store';
+import type { SimKernel } from '#sim/kernel/kernel';
+import { storedBytes } from '#sim/oracle/decoded-frame';
+import type { FrameArchive } from '#sim/oracle/frame-archive';
+import { limitOf, type PlainLease } from '#sim/oracle/lease-view';
+import type { Violations } from '#sim/oracle/violations';
+
+interface KnownLease {
+  readonly lease: PlainLease;
+  /** Number of the event in which it came to be known: it binds from the next one on. */
+  readonly event: number;
+}
+
+interface Reading {
+  readonly wallMs: number;
+  readonly counter: number;
+}
+
+/**
+ * What one region did to its logs and its store, judged as it happens: every step against the seals that the region has
+ * been told of (I2), the order of its streams (I5), and the growth of its clock (I8).
+ */
+export class RegionHistory {
+  readonly region: string;
+  readonly #kernel: SimKernel;
+  readonly #archive: FrameArchive;
+  readonly #violations: Violations;
+  readonly #known = new Map<string, KnownLease>();
+  /** Positions of the store, kept over the deaths of processes. */
+  readonly #applied = new Map<StreamKey, number>();
+  /** The machine died: nothing may be done with the store before it is emptied. */
+  #untrusted = false;
+  /** Last stamp given in each own stream, and the greatest that earlier processes gave. */
+  readonly #lastReadings = new Map<StreamKey, Reading>();
+  #greatest: Reading = { wallMs: 0, counter: -1 };
+  #floor: Reading = { wallMs: 0, counter: -1 };
+  appliedChanges = 0;
+
+  constructor(options: { region: string; kernel: SimKernel; archive: FrameArchive; violations: Violations }) {
+    this.region = options.region;
+    this.#kernel = options.kernel;
+    this.#archive = options.archive;
+    this.#violations = options.violations;
+  }
+
+  /** A new process knows what its journal says. */
+  restarted(leases: ReadonlyMap<string, PlainLease>): void {
+    this.#known.clear();
+    this.#floor = this.#greatest;
+    for (const [namespace, lease] of leases) this.learned(namespace, lease);
+  }
+
+  machineDied(): void {
+    this.#untrusted = true;
+  }
+
+  learned(namespace: string, lease: PlainLease): void {
+    const known = this.#known.get(namespace)?.lease;
+    if (known !== undefined && known.revision >= lease.revision) return;
+    this.#known.set(namespace, { lease, event: this.#kernel.events });
+  }
+
+  /** The engine hands frames to its log. */
+  appending(stream: StreamKey, frames: readonly LoggedFrame[]): void {
+    const last = frames[frames.length - 1];
+    if (last === undefined) return;
+    const seal = this.#knownSeal(stream);
+    if (seal !== undefined && last.to > seal)
+      this.#violations.add(
+        'I2',
+        `${this.region} logs ${stream} up to ${last.to}, beyond its seal ${seal}, which it knows`,
+      );
+    const own = parseStreamKey(stream)?.origin === this.region;
+    if (!own) return;
+    for (const { bytes } of frames) this.#checkClock(bytes);
+  }
+
+  durable(stream: StreamKey, frames: readonly LoggedFrame[]): void {
+    for (const frame of frames) this.#archive.keep(this.region, stream, frame);
+  }
+
+  /** The engine changes its store; `log` holds what it may apply. */
+  applying(batch: ApplyBatch, log: ChangeLog): void {
+    if (this.#untrusted)
+      this.#violations.add('I5', `${this.region} goes on with a store that was left behind by a dead machine`);
+    if (batch.checkpoints.size === 0) {
+      if (batch.rows.length > 0) this.#violations.add('I5', `${this.region} changes rows without a checkpoint`);
+      return;
+    }
+    const expected: { rowKey: string; value: string }[] = [];
+    for (const [stream, to] of batch.checkpoints) {
+      const from = this.#applied.get(stream) ?? 0;
+      const seal = this.#knownSeal(stream);
+      if (seal !== undefined && to > seal)
+        this.#violations.add(
+          'I2',
+          `${this.region} applies ${stream} up to ${to}, beyond its seal ${seal}, which it knows`,
+        );
+      if (to <= from)
+        this.#violations.add('I5', `${this.region} applies ${stream} up to ${to} again, it was at ${from}`);
+      let position = from;
+      for (const logged of log.read(stream, from, Number.MAX_SAFE_INTEGER)) {
+        if (logged.to > to) break;
+        if (logged.from !== position) break;
+        position = logged.to;
+        for (const change of this.#archive.decode(logged.bytes).changes)
+          expected.push({ rowKey: change.rowKey, value: storedBytes(change) });
+      }
+      if (position !== to)
+        this.#violations.add(
+          'I5',
+          `${this.region} applies ${stream} from ${from} to ${to}, its log leads to ${position}`,
+        );
+      this.#applied.set(stream, to);
+    }
+    this.appliedChanges += expected.length;
+    const same =
+      expected.length === batch.rows.length &&
+      expected.every(({ rowKey, value }, index) => {
+        const row = batch.rows[index];
+        return row !== undefined && row.key.toString('hex') === rowKey && row.value.toString('hex') === value;
+      });
+    if (!same)
+      this.#violations.add(
+        'I5',
+        `${this.region} applies ${batch.rows.length} rows for ${[...batch.checkpoints.keys()].join(', ')}, its log holds ${expected.length} or other ones`,
+      );
+  }
+
+  wiped(): void {
+    this.#untrusted = false;
+    this.#applied.clear();
+  }
+
+  #knownSeal(stream: StreamKey): number | undefined {
+    const known = this.#known.get(parseStreamKey(stream)?.namespace ?? '');
+    if (known === undefined || known.event >= this.#kernel.events) return undefined;
+    const limit = limitOf(known.lease, stream);
+    return limit === 'open' ? undefined : limit;
+  }
+
+  #checkClock(bytes: Uint8Array): void {
+    const { wallMs, counter, to, from, stream } = this.#archive.decode(bytes);
+    const first = { wallMs, counter };
+    const last = this.#lastReadings.get(stream) ?? this.#floor;
+    if (!isAfter(first, last) || !isAfter(first, this.#floor))
+      this.#violations.add(
+        'I8',
+        `${this.region} stamps ${stream} ${from + 1} with ${wallMs}/${counter} after ${last.wallMs}/${last.counter}, with ${this.#floor.wallMs}/${this.#floor.counter} before it started`,
+      );
+    const end = { wallMs, counter: counter + (to - from) - 1 };
+    this.#lastReadings.set(stream, end);
+    if (isAfter(end, this.#greatest)) this.#greatest = end;
+  }
+}
+
+function isAfter(a: Reading, b: Reading): boolean {
+  return a.wallMs > b.wallMs || (a.wallMs === b.wallMs && a.counter > b.counter);
+}

@@ -1,0 +1,54 @@
+import type { StreamKey } from '#core/model/stream';
+import type { ChangeLog } from '#ports/change-log';
+import type { DecodedFrame } from '#sim/oracle/decoded-frame';
+import type { FrameArchive } from '#sim/oracle/frame-archive';
+import { limitOf, type PlainLease, streamsOf } from '#sim/oracle/lease-view';
+
+export interface NamedLog {
+  readonly region: string;
+  readonly log: ChangeLog;
+}
+
+export interface ValidFrames {
+  readonly frames: readonly DecodedFrame[];
+  /** Where each stream ends for good or for now. */
+  readonly ends: ReadonlyMap<StreamKey, number>;
+  /** What cannot be: a stream that nobody holds up to its seal. */
+  readonly faults: readonly string[];
+}
+
+/** All frames that count, from whichever region's log holds most of a stream: closed streams up to their seals, open ones whole. */
+export function validFrames(lease: PlainLease, logs: readonly NamedLog[], archive: FrameArchive): ValidFrames {
+  const frames: DecodedFrame[] = [];
+  const ends = new Map<StreamKey, number>();
+  const faults: string[] = [];
+  for (const stream of streamsOf(lease)) {
+    const limit = limitOf(lease, stream);
+    const fullest = logs.reduce((a, b) => (b.log.head(stream).seq > a.log.head(stream).seq ? b : a));
+    const end = limit === 'open' || limit === undefined ? fullest.log.head(stream).seq : limit;
+    ends.set(stream, end);
+    let position = 0;
+    for (const { from, to, bytes } of fullest.log.read(stream, 0, Number.MAX_SAFE_INTEGER)) {
+      if (to > end) break;
+      if (from !== position) faults.push(`${stream} in the log of ${fullest.region} jumps from ${position} to ${from}`);
+      position = to;
+      frames.push(archive.decode(bytes));
+    }
+    if (position !== end)
+      faults.push(`${stream} is sealed at ${end}, ${fullest.region} holds most of it: up to ${position}`);
+  }
+  return { frames, ends, faults };
+}
+
+/** Frames in any log that lie beyond the seals. */
+export function tailFrames(lease: PlainLease, logs: readonly NamedLog[], archive: FrameArchive): DecodedFrame[] {
+  const frames: DecodedFrame[] = [];
+  for (const { log } of logs) {
+    for (const stream of log.streams()) {
+      const limit = limitOf(lease, stream);
+      if (limit === undefined || limit === 'open') continue;
+      for (const { bytes } of log.read(stream, limit, Number.MAX_SAFE_INTEGER)) frames.push(archive.decode(bytes));
+    }
+  }
+  return frames;
+}

@@ -1,0 +1,52 @@
+import type { Violation } from '#sim/oracle/violations';
+import type { Simulation } from '#sim/simulation';
+import { ackedChanges } from '#sim/workload/write-record';
+
+export interface SimReport {
+  readonly seed: number;
+  readonly violations: readonly Violation[];
+  readonly virtualMs: number;
+  readonly events: number;
+  readonly traceHash: string;
+  readonly requests: number;
+  readonly ackedWrites: number;
+  readonly ackedChanges: number;
+  readonly outcomes: Readonly<Record<string, number>>;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly epochs: number;
+  readonly lossyFailovers: number;
+  /** Changes applied to the stores of all regions. */
+  readonly appliedChanges: number;
+  /** Writes that lay in no fsync at a crash. */
+  readonly lostLogWrites: number;
+  /** Time from the heal until all agreed, ms. */
+  readonly convergedMs: number | undefined;
+  /** Events of the engines' logs, by name. */
+  readonly states: Readonly<Record<string, number>>;
+}
+
+export function makeReport(
+  sim: Simulation,
+  times: { readonly healedMs: number; readonly convergedMs: number | undefined },
+): SimReport {
+  const leases = sim.knobs.namespaces.map(({ name }) => sim.control.lease(name));
+  const acked = sim.clients.writes.filter(({ ackedMs }) => ackedMs !== undefined);
+  return {
+    seed: sim.seed,
+    violations: sim.violations.list,
+    virtualMs: sim.kernel.nowMs,
+    events: sim.kernel.events,
+    traceHash: sim.kernel.trace.hash,
+    requests: sim.clients.writes.reduce((sum, { attempts }) => sum + attempts, 0),
+    ackedWrites: acked.length,
+    ackedChanges: acked.reduce((sum, write) => sum + ackedChanges(write).length, 0),
+    outcomes: Object.fromEntries([...sim.clients.outcomes].sort()),
+    faults: Object.fromEntries([...sim.nemesis.counts].sort()),
+    epochs: leases.reduce((sum, lease) => sum + (lease?.epoch ?? 1) - 1, 0),
+    lossyFailovers: leases.reduce((sum, lease) => sum + (lease?.lossy.length ?? 0), 0),
+    appliedChanges: sim.histories.reduce((sum, history) => sum + history.appliedChanges, 0),
+    lostLogWrites: sim.regions.reduce((sum, region) => sum + region.lostWrites, 0),
+    convergedMs: times.convergedMs,
+    states: Object.fromEntries([...sim.logEvents].sort()),
+  };
+}

@@ -1,0 +1,285 @@
+import { AntipodeError, toAntipodeError } from '#core/errors';
+import type { FeatureView } from '#core/model/feature-view';
+import type { IngestResult } from '#region/engine-api';
+import { SimKernel } from '#sim/kernel/kernel';
+import { SeededRandom } from '#sim/kernel/seeded-random';
+import { Trace } from '#sim/kernel/trace';
+import { trapRealTime } from '#sim/kernel/traps';
+import { drawKnobs, type Knobs } from '#sim/knobs';
+import { ControlMachine } from '#sim/machine/control-machine';
+import { RegionMachine, type RunningRegion } from '#sim/machine/region-machine';
+import type { Mutant } from '#sim/mutants';
+import { Nemesis } from '#sim/nemesis/nemesis';
+import { SimNetwork } from '#sim/network/sim-network';
+import { brokenAudits, type Shortcoming, shortcomings } from '#sim/oracle/final-state';
+import { FrameArchive } from '#sim/oracle/frame-archive';
+import { limitOf } from '#sim/oracle/lease-view';
+import { RegionHistory } from '#sim/oracle/region-history';
+import { Violations } from '#sim/oracle/violations';
+import { makeReport, type SimReport } from '#sim/report';
+import { Clients } from '#sim/workload/clients';
+import { viewsOf } from '#sim/workload/views';
+import type { WriteRecord } from '#sim/workload/write-record';
+
+/** A run that needs more is stuck in a loop. */
+const EVENTS_MAX = 6_000_000;
+/** How often after the heal it is looked whether all agree, ms. */
+const LOOK_MS = 500;
+/** How long they must go on agreeing, ms. */
+const STAY_MS = 4000;
+
+/** Log events that mean a fault of the engine, whatever happened around it. */
+const FAULT_EVENTS = new Set(['authority-failed', 'stream-halted', 'definition-undecodable', 'tail-failed']);
+
+export interface SimulateOptions {
+  readonly seed: number;
+  readonly mutant?: Mutant | undefined;
+  readonly print?: ((line: string) => void) | undefined;
+  /** Instead of what the seed draws. */
+  readonly knobs?: Partial<Knobs> | undefined;
+}
+
+/** One history: a phase with faults, then the heal, after which all must agree within a bounded time. */
+export class Simulation {
+  readonly seed: number;
+  readonly kernel: SimKernel;
+  readonly knobs: Knobs;
+  readonly violations: Violations;
+  readonly regions: RegionMachine[] = [];
+  readonly control: ControlMachine;
+  readonly network: SimNetwork;
+  readonly nemesis: Nemesis;
+  readonly clients: Clients;
+  readonly histories: RegionHistory[] = [];
+  /** How often each event of the engines' logs was met. */
+  readonly logEvents = new Map<string, number>();
+  readonly #views: readonly FeatureView[];
+  readonly #archive: FrameArchive;
+  readonly #mutant: Mutant | undefined;
+
+  constructor(options: SimulateOptions) {
+    this.seed = options.seed;
+    this.#mutant = options.mutant;
+    const random = new SeededRandom(options.seed);
+    this.knobs = { ...drawKnobs(random.fork('knobs')), ...options.knobs };
+    const { knobs } = this;
+    this.kernel = new SimKernel(new Trace(options.print));
+    const { kernel } = this;
+    this.violations = new Violations(kernel);
+    this.#archive = new FrameArchive(this.violations);
+    this.network = new SimNetwork({ kernel, random: random.fork('network'), knobs: knobs.network });
+    this.#views = knobs.namespaces.flatMap(viewsOf);
+    const machine = (name: string) => ({
+      name,
+      kernel,
+      random: random.fork('machine'),
+      network: this.network,
+      disk: knobs.disk,
+      lyingDisk: this.#mutant?.lyingDisk === true && name !== 'control',
+      wall: {
+        offsetMs: random.fork(`wall ${name}`).next() * knobs.faults.clockOffsetMsMax,
+        resolutionMs: knobs.clockResolutionMs,
+      },
+    });
+    this.control = new ControlMachine(machine('control'));
+    this.control.members = knobs.regions;
+    for (const name of knobs.regions) this.regions.push(this.#region(name, new RegionMachine(machine(name))));
+    this.nemesis = new Nemesis({
+      kernel,
+      random: random.fork('nemesis'),
+      knobs,
+      network: this.network,
+      regions: this.regions,
+      control: this.control,
+      onAnomaly: (text) => this.violations.add('health', text),
+    });
+    this.control.onFatal = (error) => {
+      this.violations.add('health', `the control store ends itself: ${describe(error)}`);
+    };
+    this.clients = new Clients({
+      kernel,
+      random: random.fork('clients'),
+      knobs: knobs.workload,
+      regions: this.regions,
+      views: this.#views,
+      observer: {
+        onAcknowledged: (write, region, result) => this.#judgeAcknowledgement(write, region, result),
+        onAnomaly: (text) => this.violations.add('health', text),
+      },
+    });
+  }
+
+  async run(): Promise<SimReport> {
+    const { kernel, violations } = this;
+    kernel.onThrow = (owner, error) => {
+      if (owner === undefined) throw error;
+      if (owner.alive) violations.add('health', `${owner.name} throws: ${describe(error)}`);
+    };
+    const uninstall = this.#mutant?.install?.();
+    const releaseRejections = this.#watchRejections();
+    const release = trapRealTime((name) => violations.add('ports', `${name} was used: ${new Error(name).stack}`));
+    try {
+      return await this.#phases();
+    } finally {
+      release();
+      releaseRejections();
+      uninstall?.();
+    }
+  }
+
+  async #phases(): Promise<SimReport> {
+    const { kernel, knobs, violations } = this;
+    this.control.start();
+    for (const region of this.regions) region.start();
+    kernel.schedule(200, undefined, 'begin', () => {
+      this.clients.start();
+      this.nemesis.start();
+    });
+    await kernel.run({ untilMs: knobs.faultsMs, eventsMax: EVENTS_MAX });
+    const healedMs = kernel.nowMs;
+    let convergedMs: number | undefined;
+    if (violations.list.length === 0) {
+      this.clients.stop();
+      this.nemesis.heal();
+      convergedMs = await this.#converge(healedMs);
+    }
+    return makeReport(this, { healedMs, convergedMs });
+  }
+
+  /** Time after the heal until all agreed for good. */
+  async #converge(healedMs: number): Promise<number | undefined> {
+    const { kernel, knobs, violations } = this;
+    const deadlineMs = healedMs + knobs.healMsMax;
+    const probes: WriteRecord[] = [];
+    for (const { name } of knobs.namespaces)
+      for (const machine of this.regions)
+        probes.push(this.clients.probe(name, machine, () => kernel.nowMs > deadlineMs));
+    let left: readonly Shortcoming[] = [];
+    let agreedMs: number | undefined;
+    while (kernel.nowMs < deadlineMs) {
+      const end = await kernel.run({ untilMs: kernel.nowMs + LOOK_MS, eventsMax: EVENTS_MAX });
+      if (end === 'stopped') return undefined;
+      if (end === 'events') {
+        violations.add('I14', `no end after ${EVENTS_MAX} events`);
+        return undefined;
+      }
+      left = this.#look(probes);
+      if (left.length > 0) agreedMs = undefined;
+      else agreedMs ??= kernel.nowMs;
+      if (agreedMs !== undefined && kernel.nowMs - agreedMs >= STAY_MS) return agreedMs - healedMs;
+    }
+    for (const { oracle, text } of left)
+      violations.add(oracle, `${knobs.healMsMax.toFixed(0)} ms after the heal: ${text}`);
+    return undefined;
+  }
+
+  #look(probes: readonly WriteRecord[]): Shortcoming[] {
+    const found: Shortcoming[] = [];
+    const regions: (readonly [string, RunningRegion])[] = [];
+    for (const machine of this.regions) {
+      if (machine.running === undefined) found.push({ oracle: 'I14', text: `${machine.name} does not run` });
+      else regions.push([machine.name, machine.running]);
+    }
+    for (const { namespace, ackedMs, request } of probes)
+      if (ackedMs === undefined)
+        found.push({
+          oracle: 'I14',
+          text: `${request.idempotencyKey}, a write of ${namespace} after the heal, is not acknowledged`,
+        });
+    if (this.clients.open > 0) found.push({ oracle: 'I14', text: `${this.clients.open} requests have no answer` });
+    if (found.length > 0) return found;
+    for (const namespace of this.knobs.namespaces)
+      found.push(
+        ...shortcomings({
+          namespace,
+          versions: this.#views.filter((view) => view.namespace === namespace.name).map((view) => view.version),
+          lease: this.control.lease(namespace.name),
+          regions,
+          writes: this.clients.writes,
+          archive: this.#archive,
+        }),
+      );
+    return found.length > 0 ? found : brokenAudits(regions);
+  }
+
+  #region(name: string, machine: RegionMachine): RegionMachine {
+    const { knobs } = this;
+    const history = new RegionHistory({
+      region: name,
+      kernel: this.kernel,
+      archive: this.#archive,
+      violations: this.violations,
+    });
+    this.histories.push(history);
+    machine.setup = {
+      config: {
+        region: name,
+        place: name,
+        peers: knobs.regions.filter((other) => other !== name),
+        namespaces: knobs.namespaces.map((namespace) => ({
+          namespace: namespace.name,
+          partitions: namespace.partitions,
+          initialHub: namespace.initialHub,
+          leaseMs: namespace.leaseMs,
+          marginMs: namespace.marginMs,
+          automatic: true,
+          promotable: namespace.promotable,
+          tail: namespace.tail,
+        })),
+        views: this.#views,
+      },
+      controlDeadlineMs: knobs.controlDeadlineMs,
+      history,
+      mutant: this.#mutant,
+      onLog: (event, _level, message) => {
+        this.logEvents.set(event, (this.logEvents.get(event) ?? 0) + 1);
+        if (FAULT_EVENTS.has(event)) this.violations.add('health', `${name} reports ${event}: ${message}`);
+      },
+      onFatal: (error, expected) => {
+        if (!expected) this.violations.add('health', `${name} ends itself: ${describe(error)}`);
+        this.nemesis.restartLater(machine);
+      },
+    };
+    return machine;
+  }
+
+  /** I2 at the moment of an acknowledgement: nobody has taken over, or the write lies within the seal. */
+  #judgeAcknowledgement(write: WriteRecord, region: string, result: IngestResult): void {
+    if (result.hub !== region) return;
+    const lease = this.control.lease(write.namespace);
+    for (const [stream, seq] of Object.entries(result.positions)) {
+      const limit = limitOf(lease, stream);
+      if (limit === 'open' && lease?.holder === region) continue;
+      if (typeof limit === 'number' && seq <= limit) continue;
+      this.violations.add(
+        'I2',
+        `${region} acknowledges ${write.request.idempotencyKey} at ${stream} ${seq}; the hub is ${lease?.holder} in epoch ${lease?.epoch}, limit ${limit}`,
+      );
+    }
+  }
+
+  /** A rejection that nobody handles would end a real process. */
+  #watchRejections(): () => void {
+    const before = process.listeners('unhandledRejection');
+    process.removeAllListeners('unhandledRejection');
+    process.on('unhandledRejection', (error) => {
+      const owner = this.kernel.current;
+      if (owner?.alive === false) return;
+      this.violations.add('health', `${owner?.name ?? 'world'} leaves a rejection unhandled: ${describe(error)}`);
+    });
+    return () => {
+      process.removeAllListeners('unhandledRejection');
+      for (const listener of before) process.on('unhandledRejection', listener);
+    };
+  }
+}
+
+function describe(error: unknown): string {
+  const known = toAntipodeError(error);
+  const cause = known.cause instanceof AntipodeError || known.cause === undefined ? known : known.cause;
+  return `${known.code} ${known.message}\n${cause instanceof Error ? cause.stack : ''}`;
+}
+
+export function simulate(options: SimulateOptions): Promise<SimReport> {
+  return new Simulation(options).run();
+}

@@ -1,0 +1,205 @@
+import { ViewCodec } from '#core/codec/view-codec';
+import { toAntipodeError } from '#core/errors';
+import type { FeatureView } from '#core/model/feature-view';
+import type { IngestChange, IngestResult } from '#region/engine-api';
+import type { SimKernel } from '#sim/kernel/kernel';
+import type { SeededRandom } from '#sim/kernel/seeded-random';
+import type { WorkloadKnobs } from '#sim/knobs';
+import type { RegionMachine } from '#sim/machine/region-machine';
+import { EPOCH_MS } from '#sim/machine/sim-clock';
+import type { WriteRecord } from '#sim/workload/write-record';
+
+/** Writes waiting for an answer at the same time; more are not begun. */
+const OPEN_MAX = 200;
+/** Refusals after which a client tries again, with the same key. */
+const TRY_AGAIN = new Set(['NO_HUB', 'NOT_HOLDER', 'OVERLOADED', 'DISK_FULL', 'OUTCOME_UNKNOWN']);
+
+export interface ClientOutcomes {
+  /** Told done by this region itself at this moment. */
+  onAcknowledged(write: WriteRecord, region: string, result: IngestResult): void;
+  /** An answer that no client should get. */
+  onAnomaly(text: string): void;
+}
+
+/** All clients: each writes once under a key of its own, and tries again, perhaps elsewhere, until it is told done. */
+export class Clients {
+  readonly writes: WriteRecord[] = [];
+  readonly outcomes = new Map<string, number>();
+  repeats = 0;
+  readonly #kernel: SimKernel;
+  readonly #random: SeededRandom;
+  readonly #knobs: WorkloadKnobs;
+  readonly #regions: readonly RegionMachine[];
+  readonly #codecs: readonly ViewCodec[];
+  readonly #observer: ClientOutcomes;
+  #open = 0;
+  #running = false;
+
+  constructor(options: {
+    kernel: SimKernel;
+    random: SeededRandom;
+    knobs: WorkloadKnobs;
+    regions: readonly RegionMachine[];
+    views: readonly FeatureView[];
+    observer: ClientOutcomes;
+  }) {
+    this.#kernel = options.kernel;
+    this.#random = options.random;
+    this.#knobs = options.knobs;
+    this.#regions = options.regions;
+    this.#codecs = options.views.map((view) => new ViewCodec(view));
+    this.#observer = options.observer;
+  }
+
+  get open(): number {
+    return this.#open;
+  }
+
+  start(): void {
+    this.#running = true;
+    this.#next();
+  }
+
+  stop(): void {
+    this.#running = false;
+  }
+
+  /** One more write of a view of the namespace, sent to one region until it is acknowledged or `giveUp` answers true. */
+  probe(namespace: string, region: RegionMachine, giveUp: () => boolean): WriteRecord {
+    const codec = this.#codecs.find(({ view }) => view.namespace === namespace) as ViewCodec;
+    const write = this.#make(codec, 1);
+    const again = (): void => {
+      if (write.ackedMs !== undefined || giveUp()) return;
+      this.#attempt(write, region, () => this.#kernel.schedule(300, undefined, 'probe', again));
+    };
+    again();
+    return write;
+  }
+
+  #next(): void {
+    if (!this.#running) return;
+    this.#kernel.schedule(this.#random.exponential(this.#knobs.intervalMs), undefined, 'client', () => {
+      if (!this.#running) return;
+      if (this.#open < OPEN_MAX) {
+        const burst = this.#random.chance(0.02) ? 20 : 1;
+        for (let i = 0; i < burst; i++)
+          this.#persist(
+            this.#make(this.#random.pick(this.#codecs), 1 + this.#random.integer(this.#knobs.changesMax)),
+            0,
+          );
+      }
+      this.#next();
+    });
+  }
+
+  #make(codec: ViewCodec, count: number): WriteRecord {
+    const name = `w${this.writes.length}`;
+    const write: WriteRecord = {
+      namespace: codec.view.namespace,
+      version: codec.view.version,
+      request: {
+        view: codec.view.name,
+        version: codec.view.version,
+        idempotencyKey: name,
+        changes: Array.from({ length: count }, (_, index) => this.#change(codec, `${name}.${index}`)),
+      },
+      ackedMs: undefined,
+      heldBack: new Set(),
+      attempts: 0,
+    };
+    this.writes.push(write);
+    return write;
+  }
+
+  #change(codec: ViewCodec, name: string): IngestChange {
+    const { keys, hotShare, deleteShare, eventTimeStepMs, eventTimeSpreadMs, rowBytesMax } = this.#knobs;
+    const random = this.#random;
+    const id = random.chance(hotShare) ? random.integer(2) : random.integer(keys);
+    const ahead = random.chance(0.002) ? 400_000 : 0;
+    const exactMs = EPOCH_MS + this.#kernel.nowMs + random.between(-eventTimeSpreadMs, eventTimeSpreadMs / 2) + ahead;
+    const eventTimeUs = Math.floor(exactMs / eventTimeStepMs) * eventTimeStepMs * 1000;
+    const key = codec.encodeKey([`k${id}`]);
+    if (random.chance(deleteShare)) return { operation: 'delete', eventTimeUs, key, row: Buffer.alloc(0) };
+    const padding = random.chance(0.1) ? null : 'x'.repeat(random.integer(rowBytesMax));
+    return { operation: 'upsert', eventTimeUs, key, row: codec.encodeRow([padding, name]) };
+  }
+
+  /** Tries until told done or out of tries. */
+  #persist(write: WriteRecord, attempt: number): void {
+    this.#open++;
+    this.#attempt(write, this.#random.pick(this.#regions), (done) => {
+      this.#open--;
+      const pause = this.#random.exponential(100 * 2 ** Math.min(attempt, 5));
+      if (!done && attempt < this.#knobs.retries)
+        this.#kernel.schedule(pause, undefined, 'retry', () => this.#persist(write, attempt + 1));
+      if (done && this.#random.chance(this.#knobs.repeatShare)) {
+        this.repeats++;
+        this.#kernel.schedule(pause, undefined, 'repeat', () => {
+          this.#open++;
+          this.#attempt(write, this.#random.pick(this.#regions), () => {
+            this.#open--;
+          });
+        });
+      }
+    });
+  }
+
+  /** One request to one region; `ended` once, when the client has its answer or waits no longer. */
+  #attempt(write: WriteRecord, machine: RegionMachine, ended: (done: boolean) => void): void {
+    write.attempts++;
+    const running = machine.running;
+    if (running === undefined) {
+      this.#count('no-connection');
+      this.#kernel.schedule(1, undefined, 'no-connection', () => ended(false));
+      return;
+    }
+    let settled = false;
+    const settle = (outcome: string, done: boolean): void => {
+      if (settled) return;
+      settled = true;
+      this.#count(outcome);
+      ended(done);
+    };
+    const timeout = this.#kernel.schedule(this.#knobs.clientTimeoutMs, undefined, 'client-timeout', () =>
+      settle('client-timeout', false),
+    );
+    const { process, region } = running;
+    process.after(this.#random.next(), 'ingest', () => {
+      region.ingest(write.request).then(
+        (result) => {
+          if (!process.alive) return;
+          this.#kernel.cancel(timeout);
+          this.#acknowledged(write, machine.name, result);
+          settle(result.duplicate ? 'duplicate' : 'accepted', true);
+        },
+        (caught: unknown) => {
+          if (!process.alive) return;
+          this.#kernel.cancel(timeout);
+          const error = toAntipodeError(caught);
+          if (!TRY_AGAIN.has(error.code))
+            this.#observer.onAnomaly(`${machine.name} answers ${error.code}: ${error.message} ${stackOf(caught)}`);
+          settle(error.code, false);
+        },
+      );
+    });
+  }
+
+  #acknowledged(write: WriteRecord, region: string, result: IngestResult): void {
+    this.#kernel.note(
+      region,
+      `acknowledges ${write.request.idempotencyKey}${result.duplicate ? ' again' : ''} ${JSON.stringify(result.positions)}`,
+    );
+    write.heldBack = new Set([...write.heldBack, ...result.quarantined.map(({ index }) => index)]);
+    write.ackedMs ??= this.#kernel.nowMs;
+    this.#observer.onAcknowledged(write, region, result);
+  }
+
+  #count(outcome: string): void {
+    this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1);
+  }
+}
+
+function stackOf(caught: unknown): string {
+  const cause = caught instanceof Error ? (caught.cause ?? caught) : caught;
+  return cause instanceof Error ? (cause.stack ?? '') : '';
+}

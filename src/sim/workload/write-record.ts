@@ -1,0 +1,19 @@
+import type { IngestChange, IngestRequest } from '#region/engine-api';
+
+/** One write as its client knows it: what was asked, and whether it was told `done`. */
+export interface WriteRecord {
+  readonly namespace: string;
+  readonly version: string;
+  readonly request: IngestRequest & { readonly idempotencyKey: string };
+  /** When a region said that the write is durable. */
+  ackedMs: number | undefined;
+  /** Indexes of changes that were held back, with which the acknowledgement has nothing to do. */
+  heldBack: ReadonlySet<number>;
+  attempts: number;
+}
+
+/** Changes of which the client was told that they will not be lost. */
+export function ackedChanges(write: WriteRecord): IngestChange[] {
+  if (write.ackedMs === undefined) return [];
+  return write.request.changes.filter((_, index) => !write.heldBack.has(index));
+}
