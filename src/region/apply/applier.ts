@@ -362,7 +362,12 @@ export class Applier {
     const records = new Map([
       [SERVING_STATE_KEY, encodeJsonRecord({ ...state, state: this.#rebuilding ? 'rebuilding' : state.state })],
     ]);
-    await this.#store.apply({ rows: [], checkpoints: new Map(), records }, lastWriterWins);
+    try {
+      await this.#store.apply({ rows: [], checkpoints: new Map(), records }, lastWriterWins);
+    } catch (caught) {
+      // A state that cannot be written now is written with the next interval; without one the store counts as incomplete.
+      if (toAntipodeError(caught).code !== 'DISK_FULL') throw caught;
+    }
   }
 
   #settleWatermark(stream: StreamKey, progress: StreamProgress): void {
