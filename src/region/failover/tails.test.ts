@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Change, encodeChanges } from '#core/codec/changes';
+import {
+  decodeFrame,
+  encodeFrame,
+  type Frame,
+  FULL_CLASS,
+  type IdempotencyEntry,
+  type ReplaySource,
+} from '#core/codec/frame';
+import { AntipodeError, type ErrorCode } from '#core/errors';
+import { firstRecord, promotedRecord } from '#core/failover/lease';
+import { ZERO_HASH } from '#core/hash';
+import type { OnlineStore } from '#ports/online-store';
+import { ViewRegistry } from '#region/apply/view-registry';
+import type { AuditLog } from '#region/audit/audit-log';
+import { Tails } from '#region/failover/tails';
+import type { NamespaceWriter, ReplayWrite } from '#region/ingest/namespace-writer';
+import { EventList } from '#region/observe/events';
+import { NamespaceLog } from '#region/replicate/namespace-log';
+import type { Peers } from '#region/replicate/peers';
+import { HandClock } from '#region/testing/hand-clock.fixture';
+import { HeldDisk, settle } from '#region/testing/held-disk.fixture';
+import { QUIET, TEST_HOST, TEST_VIEW } from '#region/testing/in-process.fixture';
+
+const OLD = 'flights/0/us-east/00000000000000a1';
+const OLDER = 'flights/0/ap-south/00000000000000c1';
+const NEW = 'flights/0/eu-west/00000000000000b1';
+/** Changes of OLD up to here are valid; what lies beyond is a tail. */
+const SEAL = 10;
+
+/** The hub's side of a tail, with what it appends written down instead of appended. */
+function hub(
+  options: {
+    holder?: boolean;
+    known?: readonly string[];
+    replayed?: Record<string, number>;
+    policy?: 'replay' | 'keep';
+    /** Frames of OLD that were mirrored while its epoch was open. */
+    held?: readonly string[];
+  } = {},
+): { tails: Tails; appended: ReplayWrite[] } {
+  const clock = new HandClock();
+  const { log: changeLog, journal } = new HeldDisk().open();
+  const log = new NamespaceLog({ namespace: 'flights', log: changeLog, journal, host: TEST_HOST, clock });
+  const first = firstRecord({ namespace: 'flights', holder: 'us-east', streams: [OLD] });
+  log.adopt({ revision: 1, record: first });
+  for (const names of options.held ?? []) {
+    const head = log.queuedHead(OLD);
+    const bytes = rows(head.seq, names, { previousHash: head.hash });
+    const { hash } = decodeFrame(bytes);
+    const frame = { from: head.seq, to: head.seq + names.length, hash, bytes, previousHash: head.hash, epoch: 1 };
+    void log.mirror(OLD, frame, { forPromotion: false });
+  }
+  const record = promotedRecord(first, {
+    holder: 'eu-west',
+    streams: [NEW],
+    seal: { [OLD]: SEAL },
+    promised: [],
+    missing: [],
+    lossy: true,
+  });
+  log.adopt({ revision: 2, record });
+  const appended: ReplayWrite[] = [];
+  const writer: Pick<NamespaceWriter, 'settled' | 'knownKey' | 'replay'> = {
+    settled: async () => undefined,
+    knownKey: (_partition, key) => (options.known?.includes(key) ? { stream: NEW, to: 1, atMs: 0 } : undefined),
+    replay: async (write) => {
+      appended.push(write);
+    },
+  };
+  const store: Pick<OnlineStore, 'record'> = {
+    record: (key) => {
+      const to = options.replayed?.[key.replace('replayed/', '')];
+      return to === undefined ? undefined : Buffer.from(JSON.stringify(to));
+    },
+  };
+  const tails = new Tails({
+    namespace: 'flights',
+    region: 'eu-west',
+    policy: options.policy ?? 'replay',
+    log,
+    store: store as OnlineStore,
+    views: new ViewRegistry([TEST_VIEW]),
+    writer: writer as NamespaceWriter,
+    gate: {
+      appendable: () => (options.holder === false ? undefined : { epoch: 2, streams: [NEW] }),
+      acknowledgeable: () => true,
+      hub: () => 'eu-west',
+    },
+    peers: { names: [], connected: () => false } as unknown as Peers,
+    clock,
+    events: new EventList({ clock, log: QUIET }),
+    audit: { append: async () => undefined } as unknown as AuditLog,
+  });
+  return { tails, appended };
+}
+
+function change(name: string, offset: number): Change {
+  return { operation: 'upsert', eventTimeUs: 1, key: Buffer.from(name), row: Buffer.alloc(1), offset };
+}
+
+function rows(
+  from: number,
+  names: string,
+  options: {
+    stream?: string;
+    idempotency?: readonly IdempotencyEntry[];
+    replay?: ReplaySource;
+    previousHash?: Uint8Array;
+  } = {},
+): Buffer {
+  const frame: Frame = {
+    stream: options.stream ?? OLD,
+    epoch: 1,
+    from,
+    to: from + names.length,
+    kind: 'rows',
+    viewVersion: TEST_VIEW.version,
+    previousHash: options.previousHash ?? ZERO_HASH,
+    hlc: { wallMs: 50, counter: 0 },
+    watermarkMs: 50,
+    applied: [],
+    egressClass: FULL_CLASS,
+    omitted: [],
+    idempotency: options.idempotency ?? [],
+    replay: options.replay ?? null,
+    payload: encodeChanges([...names].map(change)),
+  };
+  return encodeFrame(frame).bytes;
+}
+
+const namesOf = (write: ReplayWrite | undefined): string =>
+  (write?.changes ?? []).map(({ key }) => key.toString()).join('');
+const code = (expected: ErrorCode) => (error: unknown) => error instanceof AntipodeError && error.code === expected;
+
+test('a tail is taken over once, in order, with its change ids and stamps', async () => {
+  const { tails, appended } = hub();
+  assert.equal(await tails.take(OLD, [rows(10, 'ab'), rows(12, 'c')]), 13);
+  assert.deepEqual(appended.map(namesOf), ['ab', 'c']);
+  assert.deepEqual(appended[0]?.source, {
+    tail: { stream: OLD, from: 10, to: 12 },
+    original: { stream: OLD, from: 10, hlc: { wallMs: 50, counter: 0 } },
+  });
+  assert.equal(await tails.take(OLD, [rows(10, 'ab'), rows(12, 'c'), rows(13, 'd')]), 14);
+  assert.deepEqual(appended.map(namesOf), ['ab', 'c', 'd']);
+});
+
+test('pieces that two regions offer at the same time are taken one after the other', async () => {
+  const { tails, appended } = hub();
+  const both = await Promise.all([tails.take(OLD, [rows(10, 'ab')]), tails.take(OLD, [rows(10, 'ab'), rows(12, 'c')])]);
+  assert.deepEqual(both, [12, 13]);
+  assert.deepEqual(appended.map(namesOf), ['ab', 'c']);
+});
+
+test('what lies below the seal is not taken, and a gap ends the piece', async () => {
+  const { tails, appended } = hub();
+  assert.equal(await tails.take(OLD, [rows(8, 'xy'), rows(10, 'a'), rows(12, 'c')]), 11);
+  assert.deepEqual(appended.map(namesOf), ['a']);
+});
+
+test('a hub that was restarted goes on where its store says it is', async () => {
+  const { tails, appended } = hub({ replayed: { [OLD]: 12 } });
+  assert.equal(await tails.take(OLD, []), 12);
+  assert.equal(await tails.take(OLD, [rows(10, 'ab'), rows(12, 'c')]), 13);
+  assert.deepEqual(appended.map(namesOf), ['c']);
+});
+
+test('changes whose client tried again and was answered are left out; the others keep their places and keys', async () => {
+  const { tails, appended } = hub({ known: ['again'] });
+  const idempotency = [
+    { key: 'first', from: 10, to: 11, complete: true },
+    { key: 'again', from: 11, to: 13, complete: true },
+    { key: 'last', from: 13, to: 15, complete: false },
+  ];
+  await tails.take(OLD, [rows(10, 'abcde', { idempotency })]);
+  assert.equal(namesOf(appended[0]), 'ade');
+  assert.deepEqual(
+    appended[0]?.changes.map(({ offset }) => offset),
+    [0, 3, 4],
+  );
+  assert.deepEqual(appended[0]?.entries, [
+    { key: 'first', first: 0, count: 1, complete: true },
+    { key: 'last', first: 1, count: 2, complete: false },
+  ]);
+});
+
+test('a frame of which everything is known already is passed over', async () => {
+  const { tails, appended } = hub({ known: ['again'] });
+  const idempotency = [{ key: 'again', from: 10, to: 12, complete: true }];
+  assert.equal(await tails.take(OLD, [rows(10, 'ab', { idempotency })]), 12);
+  assert.deepEqual(appended, []);
+});
+
+test('a tail that held a replayed tail keeps the first ids, and is passed over when that one is here', async () => {
+  const replay: ReplaySource = {
+    tail: { stream: OLDER, from: 3, to: 5 },
+    original: { stream: OLDER, from: 3, hlc: { wallMs: 9, counter: 2 } },
+  };
+  const fresh = hub();
+  await fresh.tails.take(OLD, [rows(10, 'ab', { replay })]);
+  assert.deepEqual(fresh.appended[0]?.source, replay);
+  const done = hub({ replayed: { [OLDER]: 5 } });
+  assert.equal(await done.tails.take(OLD, [rows(10, 'ab', { replay })]), 12);
+  assert.deepEqual(done.appended, []);
+});
+
+test('refused: streams without a seal, frames of another stream, and by a region that is not the hub', async () => {
+  await assert.rejects(hub().tails.take(NEW, [rows(0, 'a', { stream: NEW })]), code('STREAM_NOT_FOUND'));
+  await assert.rejects(hub().tails.take(OLD, [rows(10, 'a', { stream: OLDER })]), code('FRAME_FOREIGN_ORIGIN'));
+  await assert.rejects(hub({ holder: false }).tails.take(OLD, [rows(10, 'a')]), code('NOT_HOLDER'));
+  await assert.rejects(hub().tails.take(OLD, [Buffer.from('junk')]), code('FRAME_CORRUPT'));
+});
+
+test('a tail is found and listed; by policy it is offered to the hub, which may be this region itself, or kept', async () => {
+  for (const policy of ['replay', 'keep'] as const) {
+    const { tails, appended } = hub({ policy, held: ['abcdefghij', 'klm'] });
+    await settle();
+    await tails.tend();
+    await tails.tend();
+    const replayed = policy === 'replay';
+    assert.deepEqual(tails.list(), [
+      {
+        namespace: 'flights',
+        stream: OLD,
+        from: SEAL,
+        to: 13,
+        state: replayed ? 'replayed' : 'kept',
+        replayed: replayed ? 3 : 0,
+      },
+    ]);
+    assert.deepEqual(appended.map(namesOf), replayed ? ['klm'] : []);
+  }
+});
+
+test('a stream held up to its seal has no tail', async () => {
+  const { tails } = hub({ held: ['abcdefghij'] });
+  await settle();
+  await tails.tend();
+  assert.deepEqual(tails.list(), []);
+});
