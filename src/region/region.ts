@@ -40,6 +40,7 @@ import type { RequestHandlers } from '#region/replicate/rpc';
 import { unpackFrames } from '#region/replicate/wire';
 import type { RegionStatus } from '#region/status';
 import { type ObservedNamespace, StatusCollector } from '#region/status-collector';
+import { vitalJournal } from '#region/vital-journal';
 
 /** How often the state that serving processes read is written, ms. */
 const PUBLISH_INTERVAL_MS = 200;
@@ -104,7 +105,8 @@ export class Region implements RegionEngine {
   readonly #timers: (() => void)[] = [];
 
   constructor(options: { config: RegionConfig; ports: RegionPorts }) {
-    const { config, ports } = options;
+    const { config } = options;
+    const ports = { ...options.ports, journal: vitalJournal(options.ports.journal, options.ports.host) };
     this.region = config.region;
     this.#config = config;
     this.#ports = ports;

@@ -16,10 +16,10 @@ export function recordChangeLog(log: ChangeLog, history: RegionHistory): ChangeL
     read: (stream, afterSeq, maxBytes) => log.read(stream, afterSeq, maxBytes),
     bytes: () => log.bytes(),
     close: () => log.close(),
-    append: async (stream, frames) => {
+    append: (stream, frames) => {
+      const written = log.append(stream, frames);
       history.appending(stream, frames);
-      await log.append(stream, frames);
-      history.durable(stream, frames);
+      return written.then(() => history.durable(stream, frames));
     },
   };
 }
