@@ -43,6 +43,7 @@ export function regionConfig(project: Project, region: string): RegionConfig {
   const { config, views } = project;
   const promotable = Object.values(config.regions)
     .filter((each) => each.promotable)
+    .sort((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1))
     .map((each) => each.name);
   return {
     region,

@@ -4,7 +4,7 @@ import { Backoff } from '../process/backoff.ts';
 import type { RegionClient } from '../region-client.ts';
 
 const RETRY_MS_FIRST = 50;
-const RETRY_MS_MAX = 2_000;
+const RETRY_MS_MAX = 1_000;
 
 export interface SentBatch {
   readonly result: IngestResult;

@@ -16,6 +16,7 @@ export const ROWS_PER_BATCH = 2_000;
 export const ROWS_PER_BATCH_MAX = 10_000;
 const IN_FLIGHT = 4;
 const RETRY_MS_MAX = 120_000;
+const PACE_BURST_MS = 500;
 /** Rows that the offline store hands over at a time. */
 const CHUNK_ROWS_MAX = 2_048;
 /** Leaves room for what surrounds keys and rows. */
@@ -78,6 +79,8 @@ export interface IngestViewOptions {
   readonly rowsPerBatch?: number | undefined;
   /** Batches sent and not yet answered; begun in order, but one that is repeated may be overtaken. */
   readonly inFlight?: number | undefined;
+  /** Rows a second to hold back to; unlimited by default. */
+  readonly rowsPerSecondMax?: number | undefined;
   /** Repeating a run with the same id and data changes nothing; random by default. */
   readonly runId?: string | undefined;
   /** How long one batch is tried, ms. */
@@ -125,6 +128,7 @@ class IngestRun {
   readonly #startedAtMs = performance.now();
   #rowsExpected: number | null = null;
   #rowsRead = 0;
+  #dueMs = performance.now();
   #acknowledged = 0;
   #accepted = 0;
   #quarantined = 0;
@@ -172,6 +176,7 @@ class IngestRun {
       this.#rowsExpected = computation.rowsExpected;
       for await (const rows of gather(computation.batches, rowsPerBatch, (read) => this.#read(read))) {
         if (inFlight.length >= (this.#options.inFlight ?? IN_FLIGHT)) await inFlight.shift();
+        await this.#pace(rows.length);
         const sent = this.#send(rows);
         sent.catch(() => undefined);
         inFlight.push(sent);
@@ -186,6 +191,15 @@ class IngestRun {
       signal?.removeEventListener('abort', onAbort);
     }
     return this.#summary(signal?.aborted !== true);
+  }
+
+  /** Waits until the rows are due; time lost to a slow region is made up for half a second at the most. */
+  async #pace(rows: number): Promise<void> {
+    const { rowsPerSecondMax } = this.#options;
+    if (rowsPerSecondMax === undefined) return;
+    const now = performance.now();
+    this.#dueMs = Math.max(this.#dueMs, now - PACE_BURST_MS) + (rows * 1000) / rowsPerSecondMax;
+    if (this.#dueMs > now) await new Promise((resolve) => setTimeout(resolve, this.#dueMs - now));
   }
 
   #read(rows: number): void {

@@ -24,7 +24,7 @@ export interface AuthorityConfig {
   readonly leaseMs: number;
   readonly marginMs: number;
   readonly automatic: boolean;
-  /** Regions that may become hub. */
+  /** Regions that may become hub; among equally advanced ones the first does. */
   readonly promotable: readonly string[];
 }
 

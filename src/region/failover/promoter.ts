@@ -80,6 +80,7 @@ export class Promoter {
       peers: this.#peers,
       clock: this.#clock,
       stepMs: this.#leaseMs / 4,
+      ranking: this.#promotable,
     });
     if (delayMs === 0) return true;
     await this.#clock.sleep(delayMs * (0.9 + this.#random.next() / 5), signal);

@@ -135,7 +135,7 @@ async function fetchPiece(options: {
 
 /**
  * How long a candidate waits before it begins, so that the most advanced region goes first: nobody waits who holds as much
- * as every region that answers; the others wait one step for each that holds more, or as much and comes first by name.
+ * as every region that answers; the others wait one step for each that holds more, or as much and is preferred.
  */
 export async function candidateDelayMs(options: {
   readonly region: string;
@@ -145,9 +145,12 @@ export async function candidateDelayMs(options: {
   readonly peers: Peers;
   readonly clock: Clock;
   readonly stepMs: number;
+  /** All promotable regions, the preferred first. */
+  readonly ranking: readonly string[];
 }): Promise<number> {
   const { streams } = options.lease.record;
   const own = streams.reduce((sum, stream) => sum + options.log.head(stream).seq, 0);
+  const rank = (name: string): number => options.ranking.indexOf(name);
   const ahead = await Promise.all(
     options.others.map(async (other) => {
       try {
@@ -158,7 +161,7 @@ export async function candidateDelayMs(options: {
           { timeoutMs: 1000 },
         );
         const theirs = streams.reduce((sum, stream) => sum + (answer.streams[stream]?.head ?? 0), 0);
-        return theirs > own || (theirs === own && other < options.region);
+        return theirs > own || (theirs === own && rank(other) < rank(options.region));
       } catch {
         return false;
       }

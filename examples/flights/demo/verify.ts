@@ -1,0 +1,196 @@
+import { join } from 'node:path';
+import { openRegionStorage, type RegionStorage } from '#adapters/lmdb/region-storage';
+import { decodeChanges } from '#core/codec/changes';
+import { decodeFrame, type Frame } from '#core/codec/frame';
+import { encodeStoredRow, storedRowStart } from '#core/codec/stored-row';
+import { decodeLease, type LeaseRecord, standingOf } from '#core/failover/lease';
+import type { Stamp } from '#core/model/stamp';
+import { parseStreamKey, type StreamKey } from '#core/model/stream';
+
+/** A change that a hub acknowledged to the demo's ingest, remembered by the demo itself. */
+export interface AcknowledgedChange {
+  /** View-version prefix and entity key, as latin1 text. */
+  readonly rowKey: string;
+  readonly eventTimeUs: number;
+  readonly row: Buffer;
+}
+
+export interface Verdict {
+  /** Rows that should exist, compared byte by byte in every region. */
+  readonly rowsCompared: number;
+  readonly rowsDiffering: number;
+  readonly rowsPerRegion: Readonly<Record<string, number>>;
+  /** Acknowledged changes found in no region's rows (nor outranked there) and in no tail. */
+  readonly ackedRowsLost: number;
+  /** Changes found in a region's store, or covered by its checkpoints, beyond a seal. */
+  readonly staleEpochWritesApplied: number;
+  /** Changes held beyond seals, over all regions, each change once. */
+  readonly tailRows: number;
+  readonly epochs: number;
+}
+
+interface Value {
+  readonly stamp: Stamp;
+  readonly bytes: Buffer;
+}
+
+/**
+ * Judges the stopped regions from their disks alone, with a merge of its own: reads every frame of every log, keeps what
+ * lies within the seals, merges it by comparing decoded stamps, and compares the result with every row of every region.
+ */
+export async function verifyRegions(options: {
+  readonly folders: Readonly<Record<string, string>>;
+  readonly namespace: string;
+  readonly bootId: string;
+  readonly acknowledged: readonly AcknowledgedChange[];
+  readonly progress: (text: string) => void;
+}): Promise<Verdict> {
+  const storages = new Map<string, RegionStorage>();
+  try {
+    for (const [region, folder] of Object.entries(options.folders))
+      storages.set(region, openRegionStorage({ folder: join(folder), bootId: options.bootId }));
+    const record = latestRecord([...storages.values()], options.namespace);
+    options.progress('merging every logged frame');
+    const logs = readLogs(storages, record);
+    const reference = merge(logs.valid);
+    let rowsDiffering = 0;
+    const rowsPerRegion: Record<string, number> = {};
+    for (const [region, storage] of storages) {
+      options.progress(`comparing ${region}`);
+      const { rows, differing } = compare(storage, reference);
+      rowsPerRegion[region] = rows;
+      rowsDiffering += differing;
+    }
+    options.progress('looking for acknowledged changes');
+    const tailValues = merge(logs.tails);
+    const ackedRowsLost = options.acknowledged.filter(
+      (change) => !holds(reference, change) && !holds(tailValues, change),
+    ).length;
+    return {
+      rowsCompared: reference.size,
+      rowsDiffering,
+      rowsPerRegion,
+      ackedRowsLost,
+      staleEpochWritesApplied: appliedBeyondSeals([...storages.values()], record),
+      tailRows: logs.tailRows,
+      epochs: record.epoch,
+    };
+  } finally {
+    for (const storage of storages.values()) await storage.close();
+  }
+}
+
+function latestRecord(storages: readonly RegionStorage[], namespace: string): LeaseRecord {
+  const leases = storages
+    .map((storage) => storage.journal.get(`lease/${namespace}`))
+    .filter((bytes) => bytes !== undefined)
+    .map(decodeLease);
+  const latest = leases.sort((a, b) => b.revision - a.revision)[0];
+  if (latest === undefined) throw new Error(`no region knows a lease of ${namespace}`);
+  return latest.record;
+}
+
+function readLogs(
+  storages: ReadonlyMap<string, RegionStorage>,
+  record: LeaseRecord,
+): { valid: Frame[]; tails: Frame[]; tailRows: number } {
+  const valid = new Map<string, Frame>();
+  const tails = new Map<string, Frame>();
+  for (const [region, { changeLog }] of storages) {
+    for (const stream of changeLog.streams()) {
+      const standing = standingOf(record, stream);
+      let position = 0;
+      for (;;) {
+        const page = changeLog.read(stream, position, 4 * 1024 * 1024);
+        if (page.length === 0) break;
+        for (const logged of page) {
+          const { frame } = decodeFrame(logged.bytes);
+          if (frame.from !== position) throw new Error(`${region}: ${stream} has a hole at ${position}`);
+          position = frame.to;
+          if (frame.kind !== 'rows') continue;
+          const beyond = standing.kind === 'unknown' || (standing.kind === 'sealed' && frame.to > standing.seal);
+          (beyond ? tails : valid).set(`${stream} ${frame.from}`, frame);
+        }
+      }
+    }
+  }
+  const tailRows = [...tails.values()].reduce((sum, frame) => sum + frame.to - frame.from, 0);
+  return { valid: [...valid.values()], tails: [...tails.values()], tailRows };
+}
+
+/** The greatest value of each key, by comparing decoded stamps field by field. */
+function merge(frames: readonly Frame[]): Map<string, Value> {
+  const merged = new Map<string, Value>();
+  for (const frame of frames) {
+    const prefix = Buffer.from(frame.viewVersion.slice(0, 16), 'hex').toString('latin1');
+    const base = frame.replay?.original.hlc ?? frame.hlc;
+    const origin = originOf(frame.replay?.original.stream ?? frame.stream);
+    for (const change of decodeChanges(frame.payload, frame.to - frame.from)) {
+      const stamp: Stamp = {
+        eventTimeUs: change.eventTimeUs,
+        hlc: { wallMs: base.wallMs, counter: base.counter + change.offset },
+        origin,
+      };
+      const key = prefix + change.key.toString('latin1');
+      const known = merged.get(key);
+      if (known !== undefined && !outranks(stamp, known.stamp)) continue;
+      const bytes = encodeStoredRow({
+        ...stamp,
+        origin: Buffer.from(origin, 'utf8'),
+        operation: change.operation,
+        row: change.row,
+      });
+      merged.set(key, { stamp, bytes });
+    }
+  }
+  return merged;
+}
+
+function originOf(stream: StreamKey): string {
+  return parseStreamKey(stream)?.origin ?? '';
+}
+
+function outranks(a: Stamp, b: Stamp): boolean {
+  if (a.eventTimeUs !== b.eventTimeUs) return a.eventTimeUs > b.eventTimeUs;
+  if (a.hlc.wallMs !== b.hlc.wallMs) return a.hlc.wallMs > b.hlc.wallMs;
+  if (a.hlc.counter !== b.hlc.counter) return a.hlc.counter > b.hlc.counter;
+  if (a.origin.length !== b.origin.length) return a.origin.length > b.origin.length;
+  return a.origin > b.origin;
+}
+
+function compare(storage: RegionStorage, reference: ReadonlyMap<string, Value>): { rows: number; differing: number } {
+  let rows = 0;
+  let differing = 0;
+  let after: Buffer | undefined;
+  for (;;) {
+    const page = storage.onlineStore.scan(Buffer.alloc(0), after, 10_000);
+    if (page.length === 0) break;
+    for (const [key, value] of page) {
+      rows += 1;
+      const expected = reference.get(key.toString('latin1'));
+      if (expected === undefined || !expected.bytes.equals(value)) differing += 1;
+      after = key;
+    }
+  }
+  return { rows, differing: differing + Math.max(0, reference.size - rows) };
+}
+
+/** The change itself, or a value that outranks it by event time, or equally old a later one. */
+function holds(values: ReadonlyMap<string, Value>, change: AcknowledgedChange): boolean {
+  const value = values.get(change.rowKey);
+  if (value === undefined || value.stamp.eventTimeUs < change.eventTimeUs) return false;
+  if (value.stamp.eventTimeUs > change.eventTimeUs) return true;
+  return value.bytes.subarray(storedRowStart(value.bytes)).equals(change.row);
+}
+
+function appliedBeyondSeals(storages: readonly RegionStorage[], record: LeaseRecord): number {
+  let beyond = 0;
+  for (const { onlineStore } of storages) {
+    for (const [stream, applied] of onlineStore.checkpoints()) {
+      const standing = standingOf(record, stream);
+      if (standing.kind === 'sealed') beyond += Math.max(0, applied - standing.seal);
+      if (standing.kind === 'unknown') beyond += applied;
+    }
+  }
+  return beyond;
+}
