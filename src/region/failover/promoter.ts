@@ -108,7 +108,9 @@ export class Promoter {
     });
     const counted = prepared.promised.filter((name) => name !== holder).length;
     const needed = promisesForCleanPromotion({ syncReplicas: 0, promotableOthers: others.length + 1 });
-    const lossy = drained === undefined && counted < needed;
+    // A holder that answered and then could not be fetched from handed over nothing that is known here.
+    const handedOver = drained !== undefined && prepared.promised.includes(holder);
+    const lossy = !handedOver && counted < needed;
     const streams = this.#mintStreams();
     const record = promotedRecord(lease.record, { holder: this.#region, streams, ...prepared, lossy });
     const sentMs = this.#clock.monotonicMs();

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { encodeFrame, FULL_CLASS } from '#core/codec/frame';
+import { AntipodeError } from '#core/errors';
+import { firstRecord, type LeaseRecord } from '#core/failover/lease';
+import { ZERO_HASH } from '#core/hash';
+import type { AuditLog } from '#region/audit/audit-log';
+import type { LeaseWatch } from '#region/failover/lease-watch';
+import { Promoter, type WonLease } from '#region/failover/promoter';
+import { EventList } from '#region/observe/events';
+import { NamespaceLog } from '#region/replicate/namespace-log';
+import type { Peers } from '#region/replicate/peers';
+import { packFrames } from '#region/replicate/wire';
+import { HandClock } from '#region/testing/hand-clock.fixture';
+import { HeldDisk } from '#region/testing/held-disk.fixture';
+import { QUIET, TEST_HOST } from '#region/testing/in-process.fixture';
+
+const STREAM = 'flights/0/us-east/00000000000000a1';
+const MINTED = 'flights/0/eu-west/00000000000000b1';
+const LEASE = {
+  revision: 7,
+  record: firstRecord({ namespace: 'flights', holder: 'us-east', streams: [STREAM] }),
+};
+
+/** Five changes of the holder that only the holder has. */
+const FRAME = encodeFrame({
+  stream: STREAM,
+  epoch: 1,
+  from: 0,
+  to: 5,
+  kind: 'rows',
+  viewVersion: '00112233445566778899aabbccddeeff',
+  previousHash: ZERO_HASH,
+  hlc: { wallMs: 1, counter: 0 },
+  watermarkMs: 1,
+  applied: [],
+  egressClass: FULL_CLASS,
+  omitted: [],
+  idempotency: [],
+  replay: null,
+  payload: Buffer.alloc(0),
+});
+
+/** What each peer answers to each request; a peer without an answer cannot be reached. */
+type Answers = Readonly<Record<string, { answer: unknown; blob?: Buffer }>>;
+
+function candidate(answers: Answers): { promoter: Promoter; written: LeaseRecord[] } {
+  const clock = new HandClock();
+  const { log: changeLog, journal } = new HeldDisk().open();
+  const log = new NamespaceLog({ namespace: 'flights', log: changeLog, journal, host: TEST_HOST, clock });
+  log.adopt(LEASE);
+  const written: LeaseRecord[] = [];
+  const watch: Pick<LeaseWatch, 'read' | 'compareAndSet'> = {
+    read: async () => LEASE,
+    compareAndSet: async (expected, record) => {
+      written.push(record);
+      return { kind: 'ok', revision: expected + 1 };
+    },
+  };
+  const peers = {
+    names: ['us-east', 'ap-south'],
+    connected: () => true,
+    request: async (peer: string, name: string) => {
+      const found = answers[`${peer} ${name}`];
+      if (found === undefined) throw new AntipodeError('PEER_UNAVAILABLE', `${peer} is gone`);
+      return { blob: Buffer.alloc(0), ...found };
+    },
+  } as unknown as Peers;
+  const promoter = new Promoter({
+    region: 'eu-west',
+    config: { namespace: 'flights', promotable: ['us-east', 'eu-west', 'ap-south'], leaseMs: 3000, marginMs: 500 },
+    watch: watch as LeaseWatch,
+    clock,
+    random: { next: () => 0.5, hex: () => '00' },
+    log,
+    peers,
+    events: new EventList({ clock, log: QUIET }),
+    audit: { append: async () => undefined } as unknown as AuditLog,
+    mintStreams: () => [MINTED],
+  });
+  return { promoter, written };
+}
+
+function win(promoter: Promoter, kind: 'planned' | 'automatic'): Promise<WonLease> {
+  return promoter.win(kind, LEASE, new AbortController().signal);
+}
+
+const DRAINED = { answer: { revision: 7, heads: { [STREAM]: 5 } } };
+const PROMISED = { answer: { heads: { [STREAM]: 0 } } };
+const FETCHED = { answer: { frames: 1 }, blob: packFrames([FRAME]) };
+
+test('a holder that hands over everything leaves nothing behind, and the seal covers it', async () => {
+  const { promoter, written } = candidate({
+    'us-east drain': DRAINED,
+    'us-east fetch': FETCHED,
+    'ap-south promise': PROMISED,
+  });
+  const won = await win(promoter, 'planned');
+  assert.equal(won.lossy, false);
+  assert.deepEqual(written[0]?.seals, { '1': { [STREAM]: 5 } });
+  assert.deepEqual(written[0]?.lossy, []);
+});
+
+test('a holder that answers the drain and dies before its frames are fetched leaves a lossy promotion, and says so', async () => {
+  const { promoter, written } = candidate({ 'us-east drain': DRAINED, 'ap-south promise': PROMISED });
+  const won = await win(promoter, 'planned');
+  assert.equal(won.lossy, true);
+  assert.deepEqual(written[0]?.seals, { '1': { [STREAM]: 0 } });
+  assert.deepEqual(written[0]?.lossy, [{ epoch: 1, promised: ['ap-south', 'eu-west'], missing: ['us-east'] }]);
+});
+
+test('an automatic promotion of asynchronous writes is lossy however many promise', async () => {
+  const { promoter, written } = candidate({
+    'ap-south promise': { answer: { heads: { [STREAM]: 5 } } },
+    'ap-south fetch': FETCHED,
+  });
+  const won = await win(promoter, 'automatic');
+  assert.equal(won.lossy, true);
+  assert.deepEqual(written[0]?.seals, { '1': { [STREAM]: 5 } });
+});
