@@ -80,12 +80,17 @@ def main():
     folder = tempfile.mkdtemp(prefix="antipode-feast-")
     writer = store(os.environ["ANTIPODE_WRITE_URL"], f"{folder}/writer")
     reader = store(os.environ["ANTIPODE_READ_URL"], f"{folder}/reader")
-    rows = {"subject_id": [1, 2, 3], "event_timestamp": [WHEN] * 3}
+    # Values and nulls in frames of their own: in one column with a null, pandas itself rounds int64 to doubles.
+    rows = {"subject_id": [1, 2], "event_timestamp": [WHEN] * 2, "f_bytes": [None] * 2}
+    nulls = {"subject_id": [3], "event_timestamp": [WHEN], "f_bytes": [None]}
     for name, (_, values) in FIELDS.items():
-        rows[name] = values + [None]
-    # The SDK's remote store cannot send bytes (it raises TypeError itself): written over HTTP, read through the SDK.
-    rows["f_bytes"] = [None, None, None]
-    writer.write_to_online_store("all_types", pd.DataFrame(rows, dtype=object))
+        rows[name] = values
+        nulls[name] = [None]
+    # A frame of nulls alone the SDK does not send at all.
+    nulls["f_string"] = ["only this"]
+    # The SDK's remote store cannot send bytes (it raises TypeError itself): they are written over HTTP below.
+    for frame in (rows, nulls):
+        writer.write_to_online_store("all_types", pd.DataFrame(frame, dtype=object))
     print("written through the SDK")
 
     refs = [f"all_types:{name}" for name in FIELDS]
@@ -101,7 +106,7 @@ def main():
             check(f"{name}[{index}]", answer[name][0], expected(name, values[index]))
     nulls = reader.get_online_features(features=refs, entity_rows=[{"subject_id": 3}]).to_dict()
     for name in FIELDS:
-        check(f"{name} null", nulls[name][0], None)
+        check(f"{name} null", nulls[name][0], "only this" if name == "f_string" else None)
     absent = reader.get_online_features(features=["all_types:f_int64"], entity_rows=[{"subject_id": 99}]).to_dict()
     check("absent entity", absent["f_int64"][0], None)
     many = reader.get_online_features(

@@ -100,7 +100,7 @@ export class FlightsIngest {
       const { rowKey } = this.acknowledged[Math.floor(Math.random() * this.acknowledged.length)] as AcknowledgedChange;
       if (!rowKey.startsWith(prefix)) continue;
       const values = codec.decodeKey(Buffer.from(rowKey.slice(prefix.length), 'latin1'));
-      joinKeys.forEach((key, index) => entities[key.name]?.push(String(values[index])));
+      for (const [index, key] of joinKeys.entries()) entities[key.name]?.push(String(values[index]));
     }
     return { features: features.slice(0, 6).map((feature) => `${codec.view.name}:${feature.name}`), entities };
   }

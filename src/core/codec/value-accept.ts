@@ -31,7 +31,7 @@ const EXPECTED: Record<ScalarType, readonly [what: string, remedy: string]> = {
  * bytes, RFC 3339 or epoch seconds for timestamps. Never lossy in silence: an integer that JSON has already rounded is refused.
  */
 export function acceptFeatureValue(type: FeatureType, nullable: boolean, raw: unknown): FeatureValue {
-  if (raw === null || raw === undefined) {
+  if (raw === null || raw === undefined || (type.scalar === 'timestamp' && isNotATime(raw))) {
     if (nullable) return null;
     throw new ValueError(
       'the feature is not nullable, got null',
@@ -50,6 +50,11 @@ export function acceptFeatureValue(type: FeatureType, nullable: boolean, raw: un
     values.push(acceptScalar(type.scalar, element));
   }
   return values;
+}
+
+/** Feast's SDK sends a missing timestamp as numpy's not-a-time, the smallest int64. */
+function isNotATime(raw: unknown): boolean {
+  return raw === -(2n ** 63n) || raw === -(2 ** 63);
 }
 
 export function acceptScalar(type: ScalarType, raw: unknown): ScalarValue {

@@ -375,6 +375,7 @@ test('JSON input is coerced as tolerantly as Feast does', () => {
   assert.deepEqual(accept('bytes', ''), new Uint8Array());
   assert.equal(accept('timestamp', '2026-08-02 10:00:00+00:00'), 1785664800000000);
   assert.equal(accept('timestamp', 1785664800), 1785664800000000);
+  assert.equal(accept('timestamp', -(2n ** 63n)), null);
   assert.equal(accept('bool', false), false);
   assert.equal(accept('string', ''), '');
   assert.deepEqual(accept('list<int64>', ['1', 2, 3n]), [1n, 2n, 3n]);
