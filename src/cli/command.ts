@@ -21,25 +21,30 @@ export async function openNamedProject(options: CommonOptions): Promise<OpenProj
   return { project, paths: new ProjectPaths(project) };
 }
 
+export interface CommandAbout {
+  /** One line, for the list of commands. */
+  readonly summary: string;
+  readonly description?: string;
+  /** Lines that work when pasted after `antipode init` and `antipode up`. */
+  readonly examples: readonly string[];
+}
+
 /**
- * A command with what all have in common: `--json`, `--project`, `--verbose`, and examples under its help. `examples` are
- * lines that work when pasted after `antipode init` and `antipode up`.
+ * A command with what all have in common: `--json`, `--project`, `--verbose`, and examples under its help.
  */
-export function newCommand(
-  name: string,
-  options: { readonly summary: string; readonly description?: string; readonly examples: readonly string[] },
-): Command {
-  return new Command(name)
-    .summary(options.summary)
-    .description(options.description ?? options.summary)
+export function newCommand(name: string, about: CommandAbout): Command {
+  return newGroup(name, about)
     .option('--json', 'print JSON instead of text', false)
     .option('--project <folder>', 'project folder; default: the nearest one upwards with an antipode.yaml')
-    .option('--verbose', 'show stack traces of errors', false)
-    .showHelpAfterError(false)
-    .addHelpText(
-      'after',
-      `\nExamples:\n${options.examples.map((line) => `  $ ${line}`).join('\n')}\n${EXIT_CODES_HELP}`,
-    );
+    .option('--verbose', 'show stack traces of errors', false);
+}
+
+/** A command that only holds others: options of its own would be taken for theirs. */
+export function newGroup(name: string, { summary, description, examples }: CommandAbout): Command {
+  return new Command(name)
+    .summary(summary)
+    .description(description ?? summary)
+    .addHelpText('after', `\nExamples:\n${examples.map((line) => `  $ ${line}`).join('\n')}\n${EXIT_CODES_HELP}`);
 }
 
 /** Runs the body of a command; a failure is printed in the one form all errors have and becomes the exit code. */

@@ -15,6 +15,7 @@ import type { NodeLogger } from './process/node-logger.ts';
 import type { Node } from './process/own-process.ts';
 import { nodeCredentials } from './project/certificates.ts';
 import { ProjectPaths } from './project/project-paths.ts';
+import { RefusedLinks } from './refused-links.ts';
 
 /** Leases, seals and audit anchors: kilobytes. */
 const MAP_BYTES = 1024 ** 3;
@@ -36,6 +37,10 @@ export async function startControl(project: Project, logger: NodeLogger): Promis
     reserveBytes: RESERVE_BYTES,
   });
   const host = new SystemHost({ dataDirectory: folder, logger });
+  const clock = new SystemClock();
+  const refused = new RefusedLinks({ logger, clock });
+  // The control store keeps no audit log; its own log tells.
+  refused.report(() => Promise.resolve());
   const transport = new TlsLinkTransport({
     self: CONTROL,
     topology: config.name,
@@ -44,17 +49,18 @@ export async function startControl(project: Project, logger: NodeLogger): Promis
     addressOf: (peer) => {
       throw new AntipodeError('INTERNAL', `the control store dials nobody, and was asked to dial ${peer}`);
     },
-    onRefused: (refusal) => logger.warn('connection-refused', { ...refusal }),
+    onRefused: (refusal) => refused.note(refusal),
   });
   const server = new ControlServer({
     journal: new KvJournal(kv),
     transport,
-    clock: new SystemClock(),
+    clock,
     host,
     log: logger,
     members: Object.keys(config.regions),
   });
   const close = async (): Promise<void> => {
+    refused.stop();
     await server.stop();
     await kv.close();
     lock.release();

@@ -13,7 +13,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-const program = createProgram();
+const program = await createProgram(process.argv[2]);
 try {
   await program.parseAsync();
 } catch (error) {

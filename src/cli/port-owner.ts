@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** Longest command line shown. */
-const COMMAND_CHARACTERS_MAX = 120;
+const COMMAND_CHARACTERS_MAX = 240;
 const LISTEN = '0A';
 
 export interface PortOwner {

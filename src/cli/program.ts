@@ -1,19 +1,30 @@
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { addAuditCommand } from './commands/audit.ts';
-import { addCertsCommand } from './commands/certs.ts';
-import { addDoctorCommand } from './commands/doctor.ts';
-import { addFailoverCommand } from './commands/failover.ts';
-import { addGetCommand } from './commands/get.ts';
-import { addIngestCommand } from './commands/ingest.ts';
-import { addInitCommand } from './commands/init.ts';
-import { addProcessCommands } from './commands/run.ts';
-import { addStatusCommand } from './commands/status.ts';
-import { addUpCommand } from './commands/up.ts';
 import { EXIT_CODES_HELP } from './exit-codes.ts';
 
-/** The `antipode` command. Usage errors are thrown, not printed: `main` gives them the form of all errors. */
-export function createProgram(): Command {
+type AddCommands = (program: Command) => void;
+
+/** Each command is loaded when it is called: nobody who reads a feature waits for a query engine to load. */
+const COMMANDS: Readonly<Record<string, () => Promise<AddCommands>>> = {
+  init: async () => (await import('./commands/init.ts')).addInitCommand,
+  up: async () => (await import('./commands/up.ts')).addUpCommand,
+  status: async () => (await import('./commands/status.ts')).addStatusCommand,
+  ingest: async () => (await import('./commands/ingest.ts')).addIngestCommand,
+  get: async () => (await import('./commands/get.ts')).addGetCommand,
+  failover: async () => (await import('./commands/failover.ts')).addFailoverCommand,
+  certs: async () => (await import('./commands/certs.ts')).addCertsCommand,
+  audit: async () => (await import('./commands/audit.ts')).addAuditCommand,
+  doctor: async () => (await import('./commands/doctor.ts')).addDoctorCommand,
+  'run-region': async () => (await import('./commands/run.ts')).addRunRegionCommand,
+  'run-control': async () => (await import('./commands/run.ts')).addRunControlCommand,
+  'run-worker': async () => (await import('./commands/run.ts')).addRunWorkerCommand,
+};
+
+/**
+ * The `antipode` command. With the one subcommand that is named, or all. Usage errors are thrown, not
+ * printed: `main` gives them the form of all errors.
+ */
+export async function createProgram(named: string | undefined): Promise<Command> {
   const program = new Command('antipode')
     .description('Multi-region feature replication for machine-learning feature stores.')
     .version(packageVersion(), '--version', 'print the version')
@@ -30,19 +41,8 @@ Start here:
 antipode COMMAND --help shows examples of each command.
 ${EXIT_CODES_HELP}`,
     );
-  for (const add of [
-    addInitCommand,
-    addUpCommand,
-    addStatusCommand,
-    addIngestCommand,
-    addGetCommand,
-    addFailoverCommand,
-    addCertsCommand,
-    addAuditCommand,
-    addDoctorCommand,
-    addProcessCommands,
-  ])
-    add(program);
+  const names = named !== undefined && Object.hasOwn(COMMANDS, named) ? [named] : Object.keys(COMMANDS);
+  for (const name of names) (await COMMANDS[name]?.())?.(program);
   throwInsteadOfExiting(program);
   return program;
 }

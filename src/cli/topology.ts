@@ -16,7 +16,9 @@ import { TopologyLock } from './topology-lock.ts';
 const READY_MS_MAX = 60_000;
 /** How long a node may take to stop before it is killed, ms; a little more than it allows itself. */
 const STOP_MS_MAX = 12_000;
-const HUB_POLL_MS = 100;
+const HUB_POLL_MS = 50;
+/** How long a region may take to tell how it stands, ms. */
+const STATUS_MS_MAX = 1_000;
 
 export type KillSignal = 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT';
 
@@ -140,32 +142,49 @@ export class Topology {
     return new RegionClient({ region, url: this.url(region), token });
   }
 
-  /** Status of every region that answers. */
+  /** Status of every region that answers in time. */
   async statuses(): Promise<ReadonlyMap<string, RegionStatus>> {
     const found = new Map<string, RegionStatus>();
     await Promise.all(
       this.regions.map(async (region) => {
-        try {
-          found.set(region, await (await this.client(region, 'read')).status());
-        } catch {
-          // A region that does not answer has no status.
-        }
+        const status = await this.#statusOf(region);
+        if (status !== undefined) found.set(region, status);
       }),
     );
     return found;
   }
 
-  /** Waits until some region accepts writes of the namespace; its name. Throws NO_HUB when none does in time. */
+  /** Waits until some region (other than `not`) accepts writes of the namespace; its name. NO_HUB when none does in time. */
   async waitForHub(namespace: string, options: { readonly timeoutMs: number; readonly not?: string }): Promise<string> {
     const deadlineMs = performance.now() + options.timeoutMs;
-    for (;;) {
-      for (const [region, status] of await this.statuses()) {
-        const accepting = status.namespaces.some((each) => each.namespace === namespace && each.accepting);
-        if (accepting && region !== options.not) return region;
+    const candidates = this.regions.filter((region) => region !== options.not);
+    let found: string | undefined;
+    // Each is asked at its own pace: one that hangs must not hold up the answer of another.
+    const asking = candidates.map(async (region) => {
+      while (found === undefined && performance.now() < deadlineMs) {
+        const status = await this.#statusOf(region);
+        if (status?.namespaces.some((each) => each.namespace === namespace && each.accepting) === true) {
+          found ??= region;
+          return region;
+        }
+        await new Promise((resolve) => setTimeout(resolve, HUB_POLL_MS));
       }
-      if (performance.now() > deadlineMs)
-        throw new AntipodeError('NO_HUB', `no region accepts writes of ${namespace} after ${options.timeoutMs} ms`);
-      await new Promise((resolve) => setTimeout(resolve, HUB_POLL_MS));
+      throw new AntipodeError('NO_HUB', `no region accepts writes of ${namespace} after ${options.timeoutMs} ms`);
+    });
+    try {
+      return await Promise.any(asking);
+    } catch {
+      throw new AntipodeError('NO_HUB', `no region accepts writes of ${namespace} after ${options.timeoutMs} ms`);
+    }
+  }
+
+  async #statusOf(region: string): Promise<RegionStatus | undefined> {
+    try {
+      const client = await this.client(region, 'read');
+      return await client.status(AbortSignal.timeout(STATUS_MS_MAX));
+    } catch {
+      // A region that does not answer has no status.
+      return undefined;
     }
   }
 

@@ -7,6 +7,7 @@ import { listAuditOffline, verifyAuditOffline } from '../audit-offline.ts';
 import {
   type CommonOptions,
   newCommand,
+  newGroup,
   type OpenProject,
   openNamedProject,
   printJson,
@@ -36,12 +37,12 @@ const ENTRIES_SHOWN = 100;
 const ENTRIES_MAX = 1000;
 
 export function addAuditCommand(program: Command): void {
-  const audit = newCommand('audit', {
+  const audit = newGroup('audit', {
     summary: 'list and verify the audit logs',
     description:
       'Every region writes administrative acts, changes of hub, cut links and replays into a log in which each entry holds the hash of the one before, and leaves its end in the control store: an entry that was altered, removed or reordered is found, and so is a log that was cut short.',
     examples: [
-      'antipode audit verify',
+      'antipode audit verify --json',
       'antipode audit list --region us-east',
       'antipode audit verify --data .antipode/data/us-east',
     ],

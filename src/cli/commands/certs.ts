@@ -3,6 +3,7 @@ import { didYouMean } from '#core/config/issue';
 import {
   type CommonOptions,
   newCommand,
+  newGroup,
   openNamedProject,
   printJson,
   printLines,
@@ -19,11 +20,11 @@ interface IssueOptions extends CommonOptions {
 }
 
 export function addCertsCommand(program: Command): void {
-  const certs = newCommand('certs', {
+  const certs = newGroup('certs', {
     summary: 'issue and show the certificates that regions prove themselves with',
     description:
       'Regions and the control store speak mutual TLS; a certificate binds each to its name. The authority is made with the first certificate. Its key (authority.key) can be any node: in production keep it off the machines of the regions.',
-    examples: ['antipode certs show', 'antipode certs issue', 'antipode certs issue eu-west --validity-days 30'],
+    examples: ['antipode certs show --json', 'antipode certs issue', 'antipode certs issue eu-west --validity-days 30'],
   });
   certs.addCommand(
     newCommand('issue', {

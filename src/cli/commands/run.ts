@@ -22,7 +22,7 @@ const STORE_RETRY_MS = 50;
  * region and `run-control` on a machine of its own, under the system's service manager: they log JSON to standard error,
  * stop in order at SIGTERM, and exit with 70 on an internal fault, after which they may simply be started again.
  */
-export function addProcessCommands(program: Command): void {
+export function addRunRegionCommand(program: Command): void {
   program.addCommand(
     newCommand('run-region', {
       summary: 'run one region in this process (what `up` does for each)',
@@ -38,6 +38,9 @@ export function addProcessCommands(program: Command): void {
         }),
       ),
   );
+}
+
+export function addRunControlCommand(program: Command): void {
   program.addCommand(
     newCommand('run-control', {
       summary: 'run the control store in this process',
@@ -51,6 +54,9 @@ export function addProcessCommands(program: Command): void {
       }),
     ),
   );
+}
+
+export function addRunWorkerCommand(program: Command): void {
   program.addCommand(
     newCommand('run-worker', {
       summary: 'run one serving process of a region; started by run-region',

@@ -38,9 +38,11 @@ async function up(options: UpOptions): Promise<number> {
     autoRestart: options.restart,
     onEvent: (event) => {
       const line = eventLine(event);
-      if (line !== undefined) say(line);
+      // While everything stops, links are lost as a matter of course; the logs have it all.
+      if (line !== undefined && !(stopping && event.type === 'log')) say(line);
     },
   });
+  let stopping = false;
   const told = stopWhenTold(topology, say);
   const started = topology.start().then(() => 'started' as const);
   started.catch(() => undefined);
@@ -50,6 +52,7 @@ async function up(options: UpOptions): Promise<number> {
     await announce(topology, statuses, options.json);
     await told.promise;
   }
+  stopping = true;
   say(`stopping ${topology.regions.length + 1} processes…`);
   await topology.stop();
   say('stopped');

@@ -2,13 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { DuckDbOfflineStore } from '#adapters/duckdb/duckdb-offline-store';
 import type { Project } from '#adapters/project-files/load-project';
 import { ViewCodec } from '#core/codec/view-codec';
-import { didYouMean } from '#core/config/issue';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import { sha256Hex } from '#core/hash';
 import type { FeatureView } from '#core/model/feature-view';
 import type { BadRow, OfflineBatch, OfflineRow } from '#ports/offline-store';
 import type { IngestResult } from '#region/engine-api';
 import { CHANGE_BATCH_BYTES_MAX, encodeChangeBatch } from '#server/change-batch';
+import { viewOf } from '../project/view-of.ts';
 import type { RegionClient } from '../region-client.ts';
 import { BatchSender } from './batch-sender.ts';
 
@@ -103,21 +103,6 @@ export async function ingestView(options: IngestViewOptions): Promise<IngestSumm
   } finally {
     await offline.close();
   }
-}
-
-/** A view of the project by name; VIEW_NOT_FOUND names the nearest. */
-export function viewOf(project: Project, name: string): FeatureView {
-  const view = project.views.find((each) => each.name === name);
-  if (view !== undefined) return view;
-  const names = project.views.map((each) => each.name);
-  throw new AntipodeError(
-    'VIEW_NOT_FOUND',
-    `no feature view is named ${JSON.stringify(name)}${didYouMean(name, names)}`,
-    {
-      where: `${project.folder}/features`,
-      remedy: names.length === 0 ? 'Define one under features/.' : `Feature views: ${names.slice(0, 20).join(', ')}.`,
-    },
-  );
 }
 
 class IngestRun {
