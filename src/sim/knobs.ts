@@ -58,6 +58,8 @@ export const FAULT_KINDS = [
   'cut-one-way',
   'cut-both-ways',
   'isolate',
+  'isolate-hub',
+  'isolate-hub-with-one',
   'cut-control',
   'clog',
   'reset-link',
@@ -65,11 +67,16 @@ export const FAULT_KINDS = [
   'slow-disk',
   'failed-fsync',
   'full-store',
+  'full-log',
   'no-free-space',
   'step-clock',
+  'clock-back-at-restart',
   'planned-failover',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
+
+/** What most often leads to another hub. */
+const HUB_FAULTS: readonly FaultKind[] = ['crash-hub', 'pause-hub', 'isolate-hub', 'isolate-hub-with-one'];
 
 export interface FaultKnobs {
   /** Mean time between two faults, ms. */
@@ -118,7 +125,8 @@ export function drawKnobs(random: SeededRandom): Knobs {
     };
   });
   const oneWayMsMax = random.logBetween(1, 150);
-  const kinds = FAULT_KINDS.filter(() => random.chance(0.6));
+  const kinds = FAULT_KINDS.filter(() => random.chance(0.5));
+  if (random.chance(0.6)) kinds.push(random.pick(HUB_FAULTS), random.pick(HUB_FAULTS), random.pick(HUB_FAULTS));
   return {
     regions: REGIONS,
     namespaces,

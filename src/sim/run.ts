@@ -3,9 +3,11 @@
 //   node --conditions=antipode-source src/sim/run.ts --seed 7            one seed, and what came of it
 //   node --conditions=antipode-source src/sim/run.ts --seed 7 --trace    with everything that happens
 //   node --conditions=antipode-source src/sim/run.ts --seeds 1..200      many, and their sum
+//   node --conditions=antipode-source src/sim/run.ts --seeds 1..200 --mutant keep-first     with a bug put in
 //
 // Exits with 1 when an oracle was violated, and prints the line that replays the seed.
 import { parseArgs } from 'node:util';
+import { MUTANTS } from '#sim/mutants';
 import type { SimReport } from '#sim/report';
 import { simulate } from '#sim/simulation';
 import { Summary } from '#sim/summary';
@@ -17,6 +19,7 @@ const { values } = parseArgs({
     trace: { type: 'boolean', default: false },
     notes: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
+    mutant: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
   },
@@ -52,18 +55,23 @@ function line(report: SimReport, ms: number): string {
   ].join(' · ');
 }
 
+const mutant = MUTANTS.find(({ name }) => name === values.mutant);
+if (values.mutant !== undefined && mutant === undefined) {
+  print(`--mutant takes one of ${MUTANTS.map(({ name }) => name).join(', ')}.`);
+  process.exit(2);
+}
 const [first, last] = range();
 const single = first === last;
 const summary = new Summary();
 const startedMs = performance.now();
 for (let seed = first; seed <= last; seed++) {
   const seedStartedMs = performance.now();
-  const onLine = values.trace
+  const onLine: ((text: string) => void) | undefined = values.trace
     ? print
     : values.notes
       ? (text: string) => text.includes(' * ') && print(text)
       : undefined;
-  const report = await simulate({ seed, print: onLine });
+  const report = await simulate({ seed, mutant, print: onLine });
   summary.add(report);
   if (!values.json && (single || values.verbose || report.violations.length > 0))
     print(line(report, performance.now() - seedStartedMs));

@@ -8,7 +8,7 @@ import { trapRealTime } from '#sim/kernel/traps';
 import { drawKnobs, type Knobs } from '#sim/knobs';
 import { ControlMachine } from '#sim/machine/control-machine';
 import { RegionMachine, type RunningRegion } from '#sim/machine/region-machine';
-import type { Mutant } from '#sim/mutants';
+import type { Mutant } from '#sim/mutant';
 import { Nemesis } from '#sim/nemesis/nemesis';
 import { SimNetwork } from '#sim/network/sim-network';
 import { brokenAudits, type Shortcoming, shortcomings } from '#sim/oracle/final-state';
@@ -232,7 +232,8 @@ export class Simulation {
       history,
       mutant: this.#mutant,
       onLog: (event, _level, message) => {
-        this.logEvents.set(event, (this.logEvents.get(event) ?? 0) + 1);
+        const state = event === 'rebuild-started' && message.includes('seal') ? 'rebuild-beyond-seal' : event;
+        this.logEvents.set(state, (this.logEvents.get(state) ?? 0) + 1);
         if (FAULT_EVENTS.has(event)) this.violations.add('health', `${name} reports ${event}: ${message}`);
       },
       onFatal: (error, expected) => {

@@ -29,6 +29,7 @@ export class Machine {
   protected readonly random: SeededRandom;
   protected readonly network: SimNetwork;
   readonly #knobs: DiskKnobs;
+  readonly #lying: boolean;
   #boot = 1;
   #process: SimProcess | undefined;
 
@@ -39,6 +40,8 @@ export class Machine {
     network: SimNetwork;
     disk: DiskKnobs;
     wall: WallClock;
+    /** The log's disk says `durable` before it is: for tests of the oracles. */
+    lyingDisk?: boolean;
   }) {
     this.name = options.name;
     this.kernel = options.kernel;
@@ -47,7 +50,9 @@ export class Machine {
     this.wall = options.wall;
     this.#knobs = options.disk;
     this.fsyncMs = options.disk.fsyncMs;
-    this.log = new MemoryDisk({ scheduleDurable: (commit) => this.#fsync(commit) });
+    this.#lying = options.lyingDisk ?? false;
+    this.log = new MemoryDisk(this.#lying ? {} : { scheduleDurable: (commit) => this.#fsync(commit) });
+    if (this.#lying) this.#writeBackNowAndThen();
     this.store = new MemoryDisk();
   }
 
@@ -68,6 +73,7 @@ export class Machine {
     this.fsyncMs = this.#knobs.fsyncMs;
     this.freeBytes = 1e12;
     this.store.full = false;
+    this.log.full = false;
   }
 
   protected applyDelay(process: SimProcess): Promise<void> {
@@ -88,7 +94,8 @@ export class Machine {
     this.network.died(process, NOTICE_MS[kind]);
     const keepWrites = this.random.integer(this.log.pendingWrites + 1);
     this.lostWrites += this.log.pendingWrites - keepWrites;
-    this.log.crash({ keepWrites });
+    if (this.#lying) this.log.dropUnsynced();
+    else this.log.crash({ keepWrites });
     if (kind === 'machine') this.#loseMachine();
     else this.store.crash();
   }
@@ -112,6 +119,13 @@ export class Machine {
       for (const [key] of [...table.entries({})])
         if (this.random.chance(0.2)) table.set(key.toString('latin1'), undefined);
     }
+  }
+
+  #writeBackNowAndThen(): void {
+    this.kernel.schedule(this.random.exponential(300), undefined, 'write-back', () => {
+      this.log.sync();
+      this.#writeBackNowAndThen();
+    });
   }
 
   #fsync(commit: () => void): void {

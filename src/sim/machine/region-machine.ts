@@ -12,7 +12,7 @@ import { Machine } from '#sim/machine/machine';
 import { SimClock } from '#sim/machine/sim-clock';
 import { simHost, simLogger } from '#sim/machine/sim-host';
 import type { SimProcess } from '#sim/machine/sim-process';
-import type { Mutant } from '#sim/mutants';
+import type { Mutant } from '#sim/mutant';
 import {
   leasesInJournal,
   recordChangeLog,
@@ -71,7 +71,8 @@ export class RegionMachine extends Machine {
     const logKv = new MemoryKv(this.log);
     const rawLog = new KvChangeLog(logKv);
     const rawJournal = new KvJournal(logKv);
-    const rawStore = new KvOnlineStore(new MemoryKv(this.store));
+    const memoryStore = new KvOnlineStore(new MemoryKv(this.store));
+    const rawStore = mutant?.hiddenStore?.(memoryStore, random.fork('mutant')) ?? memoryStore;
     history.restarted(leasesInJournal(rawJournal));
     const changeLog = recordChangeLog(rawLog, history);
     const journal = recordJournal(rawJournal, history);

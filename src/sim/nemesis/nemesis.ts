@@ -101,6 +101,16 @@ export class Nemesis {
             machine.store.full = false;
           },
         );
+      case 'full-log':
+        return this.#for(
+          random.pick(regions),
+          (machine) => {
+            machine.log.full = true;
+          },
+          (machine) => {
+            machine.log.full = false;
+          },
+        );
       case 'no-free-space':
         return this.#for(
           random.pick(regions),
@@ -113,6 +123,8 @@ export class Nemesis {
         );
       case 'step-clock':
         return this.#stepClock(random.pick([...regions, control]));
+      case 'clock-back-at-restart':
+        return this.#clockBack(random.pick(regions));
       case 'planned-failover':
         return this.#failover(random.pick(regions));
       default:
@@ -121,7 +133,16 @@ export class Nemesis {
   }
 
   #bringToNetwork(
-    kind: 'cut-one-way' | 'cut-both-ways' | 'isolate' | 'cut-control' | 'clog' | 'reset-link' | 'half-open-link',
+    kind:
+      | 'cut-one-way'
+      | 'cut-both-ways'
+      | 'isolate'
+      | 'isolate-hub'
+      | 'isolate-hub-with-one'
+      | 'cut-control'
+      | 'clog'
+      | 'reset-link'
+      | 'half-open-link',
   ): boolean {
     const { random, regions, control, network } = this.#o;
     const nodes: readonly Machine[] = [...regions, control];
@@ -136,17 +157,13 @@ export class Nemesis {
           [b, a],
         ]);
       case 'isolate':
-        return this.#cut(
-          nodes
-            .filter(({ name }) => name !== a)
-            .flatMap(
-              ({ name }) =>
-                [
-                  [a, name],
-                  [name, a],
-                ] as const,
-            ),
-        );
+        return this.#isolate([a]);
+      case 'isolate-hub':
+        return this.#isolate([this.#hub().name]);
+      case 'isolate-hub-with-one': {
+        const hub = this.#hub();
+        return this.#isolate([hub.name, random.pick(regions.filter((region) => region !== hub)).name]);
+      }
       case 'cut-control': {
         const { name } = random.pick(regions);
         return this.#cut([
@@ -254,6 +271,27 @@ export class Nemesis {
     for (const [from, to] of directions) network.cut(from, to);
     // Unclogged one after the other, in another order.
     for (const [from, to] of directions) this.#later(() => network.heal(from, to));
+    return true;
+  }
+
+  /** Cuts off some nodes from all others. */
+  #isolate(inside: readonly string[]): boolean {
+    const { regions, control } = this.#o;
+    const outside = [control, ...regions].map(({ name }) => name).filter((name) => !inside.includes(name));
+    return this.#cut(inside.flatMap((a) => outside.flatMap((b) => [[a, b] as const, [b, a] as const])));
+  }
+
+  /** The wall clock reads less after a start than before the death; it is set right later. */
+  #clockBack(machine: RegionMachine): boolean {
+    if (machine.process === undefined) return false;
+    const { kernel, random } = this.#o;
+    const before = machine.wall.offsetMs;
+    machine.crash('process');
+    machine.wall.offsetMs = before - random.next() * 4000;
+    kernel.schedule(random.next() * 100, undefined, 'restart', () => machine.start());
+    this.#later(() => {
+      machine.wall.offsetMs = before;
+    });
     return true;
   }
 

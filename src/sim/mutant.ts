@@ -1,0 +1,21 @@
+import type { ChangeLog } from '#ports/change-log';
+import type { Journal } from '#ports/journal';
+import type { OnlineStore } from '#ports/online-store';
+import type { SeededRandom } from '#sim/kernel/seeded-random';
+
+/** A bug put in on purpose, around the engine's ports or into the engine while a run lasts. */
+export interface Mutant {
+  readonly name: string;
+  /** What it does, in words. */
+  readonly bug: string;
+  /** Between engine and recorder: the oracles see what the bug does. */
+  readonly changeLog?: (inner: ChangeLog) => ChangeLog;
+  readonly journal?: (inner: Journal) => Journal;
+  readonly store?: (inner: OnlineStore, random: SeededRandom) => OnlineStore;
+  /** Below the recorder: the oracles see only what comes of it. */
+  readonly hiddenStore?: (inner: OnlineStore, random: SeededRandom) => OnlineStore;
+  /** The log's disk says `durable` before it is. */
+  readonly lyingDisk?: boolean;
+  /** Changes the engine; returns how to change it back. */
+  readonly install?: () => () => void;
+}
