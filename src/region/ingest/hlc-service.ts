@@ -39,8 +39,7 @@ export class HlcService {
   /** Resolves when readings may be handed out. Await it before `tryReserve`. */
   async ready(): Promise<void> {
     while (this.#nextWallMs() + RESERVE_MS / 4 > this.#boundMs) {
-      this.#extending ??= this.#extend();
-      await this.#extending;
+      await this.#extend();
     }
   }
 
@@ -65,19 +64,22 @@ export class HlcService {
 
   /** Early and in the background; a failure shows when the bound is really needed, in `ready`. */
   #extendAhead(): void {
-    this.#extending ??= this.#extend();
-    this.#extending.catch(() => undefined);
+    this.#extend().catch(() => undefined);
   }
 
-  async #extend(): Promise<void> {
-    try {
-      const boundMs = Math.ceil(this.#nextWallMs()) + RESERVE_MS;
-      const value = Buffer.allocUnsafe(8);
-      value.writeBigUInt64BE(BigInt(boundMs));
-      await this.#journal.write([{ kind: 'put', key: KEY, value }]);
-      this.#boundMs = Math.max(this.#boundMs, boundMs);
-    } finally {
+  /** One write at a time. The end is noted in a later step than the begin, also when the journal refuses at once. */
+  #extend(): Promise<void> {
+    this.#extending ??= this.#writeBound().finally(() => {
       this.#extending = undefined;
-    }
+    });
+    return this.#extending;
+  }
+
+  async #writeBound(): Promise<void> {
+    const boundMs = Math.ceil(this.#nextWallMs()) + RESERVE_MS;
+    const value = Buffer.allocUnsafe(8);
+    value.writeBigUInt64BE(BigInt(boundMs));
+    await this.#journal.write([{ kind: 'put', key: KEY, value }]);
+    this.#boundMs = Math.max(this.#boundMs, boundMs);
   }
 }

@@ -109,7 +109,10 @@ export class RegionMachine extends Machine {
           this.kernel.note(this.name, 'started');
         },
         (error: unknown) => {
-          if (process.alive) onFatal(error, this.#fatalExpected);
+          if (!process.alive) return;
+          // A full disk is a reason not to start.
+          onFatal(error, this.#fatalExpected || toAntipodeError(error).code === 'DISK_FULL');
+          this.crash('process');
         },
       );
     });
@@ -135,7 +138,10 @@ export class RegionMachine extends Machine {
           stopped();
         },
         (error: unknown) => {
-          if (process.alive) this.setup?.onFatal(toAntipodeError(error), false);
+          if (!process.alive) return;
+          const full = toAntipodeError(error).code === 'DISK_FULL';
+          this.setup?.onFatal(error, this.#fatalExpected || full);
+          this.crash('process');
         },
       );
     });
