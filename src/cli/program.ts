@@ -24,7 +24,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommands>>> = {
  * The `antipode` command. With the one subcommand that is named, or all. Usage errors are thrown, not
  * printed: `main` gives them the form of all errors.
  */
-export async function createProgram(named: string | undefined): Promise<Command> {
+export async function createProgram(named?: string): Promise<Command> {
   const program = new Command('antipode')
     .description('Multi-region feature replication for machine-learning feature stores.')
     .version(packageVersion(), '--version', 'print the version')

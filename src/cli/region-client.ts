@@ -180,6 +180,16 @@ export class RegionClient {
         remedy: 'Check that the region runs (antipode up, antipode status) and its serve address in antipode.yaml.',
       });
     }
+    if (code !== undefined && /CERT|SIGNATURE|SELF_SIGNED/.test(code)) {
+      return new AntipodeError(
+        'CERTIFICATE_INVALID',
+        `${where} shows a certificate that is not trusted here (${code})`,
+        {
+          cause: caught,
+          remedy: 'Let Node trust its authority: set NODE_EXTRA_CA_CERTS to the PEM file of the authority.',
+        },
+      );
+    }
     const what =
       timedOutAfterMs === undefined
         ? `ended the connection (${code ?? String(cause)})`

@@ -135,7 +135,7 @@ function printSummary(summary: IngestSummary): void {
     `run id       ${summary.runId}`,
     ...(summary.complete
       ? []
-      : ['', `stopped before the end; go on with: antipode ingest ${summary.view} --run-id ${summary.runId}`]),
+      : ['', `stopped before the end; the same command with --run-id ${summary.runId} goes on, and doubles nothing`]),
   ]);
 }
 

@@ -257,7 +257,7 @@ class IngestRun {
     return new AntipodeError(error.code, `${error.message} (after ${this.#acknowledged} acknowledged rows)`, {
       where: error.where ?? `view ${this.#view.name}`,
       cause: error,
-      remedy: `${error.remedy} Then go on, without doubling anything: antipode ingest ${this.#view.name} --run-id ${this.#runId}`,
+      remedy: `${error.remedy} Then the same command with --run-id ${this.#runId} goes on, and doubles nothing.`,
     });
   }
 }

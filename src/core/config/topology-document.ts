@@ -23,7 +23,12 @@ const regionSchema = z
       .describe('Where the region is, for people: a city, a cloud region.'),
     link: endpointSchema.describe('host:port for other regions and serving processes; always mutual TLS.'),
     serve: endpointSchema.describe('host:port for clients and the dashboard.'),
-    workers: z.int().min(1).max(WORKERS_MAX).default(1).describe('Serving processes.'),
+    workers: z
+      .int()
+      .min(0)
+      .max(WORKERS_MAX)
+      .default(1)
+      .describe("Serving processes. 0: the region's own process serves, and reads wait while it is busy."),
     data: folder("Folder of the region's logs and store; default .antipode/data/<region>.").optional(),
     promotable: z.boolean().default(true).describe('Whether the region may become hub.'),
     priority: z
