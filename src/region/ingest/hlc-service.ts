@@ -3,8 +3,15 @@ import type { Clock } from '#ports/clock';
 import type { Journal } from '#ports/journal';
 
 const KEY = 'hlc/bound';
-/** How far ahead of use the bound is persisted, ms: one small write in this time at the most. */
-const RESERVE_MS = 4000;
+/**
+ * How far ahead of the wall clock the bound is persisted, ms: two small writes in this time at the most. A start begins at
+ * the bound, and a hub whose readings are ahead waits before it accepts, so this is also what a restart of the hub costs.
+ */
+const RESERVE_MS = 1000;
+/** How far the bound lies above the last reading at the least, ms: what one start after another adds while time stands still. */
+const STEP_MS = 100;
+/** Room below the bound that a reading needs, ms. */
+const ROOM_MS = 20;
 /** A reading seen elsewhere is taken over only up to this far ahead of the local wall clock, ms (P8). */
 export const HLC_AHEAD_MS_MAX = 500;
 
@@ -38,7 +45,7 @@ export class HlcService {
 
   /** Resolves when readings may be handed out. Await it before `tryReserve`. */
   async ready(): Promise<void> {
-    while (this.#nextWallMs() + RESERVE_MS / 4 > this.#boundMs) {
+    while (this.#nextWallMs() + ROOM_MS > this.#boundMs) {
       await this.#extend();
     }
   }
@@ -46,7 +53,7 @@ export class HlcService {
   /** `count` consecutive readings, or undefined when the persisted bound is too near: await `ready` and try again. */
   tryReserve(count: number): Hlc | undefined {
     if (this.#nextWallMs() + 2 > this.#boundMs) return undefined;
-    if (this.#nextWallMs() + RESERVE_MS / 2 > this.#boundMs) this.#extendAhead();
+    if (this.#clock.wallMs() + RESERVE_MS / 2 > this.#boundMs) this.#extendAhead();
     return this.#hlc.reserve(count, this.#clock.wallMs());
   }
 
@@ -76,7 +83,7 @@ export class HlcService {
   }
 
   async #writeBound(): Promise<void> {
-    const boundMs = Math.ceil(this.#nextWallMs()) + RESERVE_MS;
+    const boundMs = Math.ceil(Math.max(this.#clock.wallMs() + RESERVE_MS, this.#nextWallMs() + STEP_MS));
     const value = Buffer.allocUnsafe(8);
     value.writeBigUInt64BE(BigInt(boundMs));
     await this.#journal.write([{ kind: 'put', key: KEY, value }]);

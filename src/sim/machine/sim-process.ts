@@ -6,8 +6,8 @@ export class SimProcess implements EventOwner {
   readonly name: string;
   readonly kernel: SimKernel;
   readonly startedMs: number;
-  /** Runs once, when the process has died. */
-  onDeath: () => void = () => undefined;
+  /** Called once, when the process dies. */
+  readonly deathWatchers = new Set<() => void>();
   #alive = true;
   #paused = false;
   #held: SimEvent[] = [];
@@ -52,6 +52,6 @@ export class SimProcess implements EventOwner {
     if (!this.#alive) return;
     this.#alive = false;
     this.#held = [];
-    this.onDeath();
+    for (const watch of this.deathWatchers) watch();
   }
 }

@@ -153,28 +153,32 @@ export class Clients {
       this.#kernel.schedule(1, undefined, 'no-connection', () => ended(false));
       return;
     }
+    const { process, region } = running;
     let settled = false;
+    const onDeath = (): void => {
+      this.#kernel.schedule(1, undefined, 'connection-lost', () => settle('connection-lost', false));
+    };
+    process.deathWatchers.add(onDeath);
     const settle = (outcome: string, done: boolean): void => {
       if (settled) return;
       settled = true;
+      process.deathWatchers.delete(onDeath);
+      this.#kernel.cancel(timeout);
       this.#count(outcome);
       ended(done);
     };
     const timeout = this.#kernel.schedule(this.#knobs.clientTimeoutMs, undefined, 'client-timeout', () =>
       settle('client-timeout', false),
     );
-    const { process, region } = running;
     process.after(this.#random.next(), 'ingest', () => {
       region.ingest(write.request).then(
         (result) => {
           if (!process.alive) return;
-          this.#kernel.cancel(timeout);
           this.#acknowledged(write, machine.name, result);
           settle(result.duplicate ? 'duplicate' : 'accepted', true);
         },
         (caught: unknown) => {
           if (!process.alive) return;
-          this.#kernel.cancel(timeout);
           const error = toAntipodeError(caught);
           if (!TRY_AGAIN.has(error.code))
             this.#observer.onAnomaly(`${machine.name} answers ${error.code}: ${error.message} ${stackOf(caught)}`);
