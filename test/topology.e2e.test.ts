@@ -44,6 +44,22 @@ suite('three regions', () => {
     });
   });
 
+  test('a region or a serving process that dies is started again by itself', async (t) => {
+    const topology = await startTopology(t, await newProject(t), { autoRestart: true });
+    const node = () => topology.processes().find(({ name }) => name === 'us');
+    const before = node();
+    process.kill(before?.workers[0] ?? 0, 'SIGKILL');
+    await until('another process serves', 10_000, () => {
+      const [worker] = node()?.workers ?? [];
+      return worker !== undefined && worker !== before?.workers[0];
+    });
+    await until('it answers', 10_000, async () => (await topology.statuses()).has('us'));
+    assert.equal(node()?.pid, before?.pid, 'the engine lives on');
+    process.kill(before?.pid ?? 0, 'SIGKILL');
+    await until('the region serves again', 20_000, () => node()?.state === 'serving' && node()?.pid !== before?.pid);
+    await until('it answers again', 10_000, async () => (await topology.statuses()).has('us'));
+  });
+
   test(`no acknowledged change is lost or applied twice while the hub is killed ${ROUNDS} times`, async (t) => {
     const project = await newProject(t);
     const topology = await startTopology(t, project);

@@ -1,5 +1,6 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Project } from '#adapters/project-files/load-project';
+import { exactJson } from './exact-json.ts';
 import { EXIT, EXIT_CODES_HELP, exitCodeOf } from './exit-codes.ts';
 import { printError } from './print-error.ts';
 import { openProject, ProjectPaths } from './project/project-paths.ts';
@@ -58,13 +59,7 @@ export async function runCommand(options: CommonOptions, body: () => Promise<num
 }
 
 export function printJson(value: unknown): void {
-  process.stdout.write(
-    `${JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? rawNumber(part) : part), 2)}\n`,
-  );
-}
-
-function rawNumber(value: bigint): unknown {
-  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(value.toString());
+  process.stdout.write(`${exactJson(value, 2)}\n`);
 }
 
 export function printLines(lines: readonly string[]): void {

@@ -4,6 +4,7 @@ import type { AuditEntry, AuditVerdict, IngestResult } from '#region/engine-api'
 import type { RegionStatus } from '#region/status';
 import { CHANGE_BATCH_CONTENT_TYPE } from '#server/change-batch';
 import { readJson } from '#server/json/read-json';
+import { exactJson } from './exact-json.ts';
 import { TOKEN_VARIABLE } from './project/tokens.ts';
 
 const TIMEOUT_MS = 5_000;
@@ -157,7 +158,7 @@ export class RegionClient {
           ...(call.json === undefined ? {} : { 'content-type': 'application/json' }),
           ...call.headers,
         },
-        ...(call.json === undefined ? {} : { body: JSON.stringify(call.json, bigintAsNumber) }),
+        ...(call.json === undefined ? {} : { body: exactJson(call.json) }),
         ...(call.bytes === undefined ? {} : { body: new Uint8Array(call.bytes) }),
         signal: call.signal === undefined ? timeout : AbortSignal.any([timeout, call.signal]),
       });
@@ -232,10 +233,4 @@ function refusalText(body: string): { message: string; remedy?: string; where?: 
 function violationText(violation: { readonly loc?: readonly unknown[]; readonly msg?: string }): string {
   const place = (violation.loc ?? []).filter((part) => part !== 'body').join('.');
   return place === '' ? (violation.msg ?? '') : `${place}: ${violation.msg}`;
-}
-
-/** Integers beyond 2^53 leave as the literals they are. */
-function bigintAsNumber(_key: string, value: unknown): unknown {
-  if (typeof value !== 'bigint') return value;
-  return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(value.toString());
 }

@@ -1,3 +1,5 @@
+import { exactJson } from '../exact-json.ts';
+
 /** `12,345` */
 export function formatCount(value: number): string {
   return value.toLocaleString('en-US', { maximumFractionDigits: 0 });
@@ -33,6 +35,5 @@ export function formatBytes(bytes: number): string {
 
 /** What a feature value looks like to a person: JSON, except that text stands without quotes. */
 export function formatValue(value: unknown): string {
-  if (typeof value === 'string') return value;
-  return JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? part.toString() : part)) ?? 'null';
+  return typeof value === 'string' ? value : exactJson(value);
 }
