@@ -1,6 +1,6 @@
 // The dashboard in headless Chromium, over a fake region and with the headers a region's face sends.
 import assert from 'node:assert/strict';
-import { after, before, suite, test } from 'node:test';
+import { after, afterEach, before, suite, test } from 'node:test';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { FakeRegion } from '../web/dev/fake-region.ts';
 import { DevServer } from '../web/dev/server.ts';
@@ -18,7 +18,7 @@ const CHROMIUM_ARGUMENTS = [
 const TOKEN = 'abc-123';
 const REGIONS = ['us-east', 'eu-west', 'ap-south'];
 
-interface Opened extends AsyncDisposable {
+interface Opened {
   readonly page: Page;
   readonly server: DevServer;
   readonly region: FakeRegion;
@@ -33,6 +33,12 @@ suite('dashboard', () => {
   before(async () => {
     const executablePath = process.env['ANTIPODE_CHROMIUM'] ?? '/usr/bin/chromium';
     browser = await chromium.launch({ executablePath, args: CHROMIUM_ARGUMENTS });
+  });
+
+  const closing: (() => Promise<void>)[] = [];
+
+  afterEach(async () => {
+    for (const close of closing.splice(0)) await close();
   });
 
   after(async () => {
@@ -65,12 +71,12 @@ suite('dashboard', () => {
     page.on('request', (request) => {
       if (!request.url().startsWith(address)) complaints.push(`asked ${request.url()}`);
     });
-    const close = async (): Promise<void> => {
+    closing.push(async () => {
       await page.close();
       await server[Symbol.asyncDispose]();
-    };
+    });
     await page.goto(`${address}/${options.path ?? ''}`);
-    return { page, server, region, address, complaints, [Symbol.asyncDispose]: close };
+    return { page, server, region, address, complaints };
   }
 
   async function heading(page: Page, text: string): Promise<void> {
@@ -78,7 +84,7 @@ suite('dashboard', () => {
   }
 
   test('shows hub, epoch, links, plots and events, asks nobody else and obeys its content policy', async () => {
-    await using dashboard = await open();
+    const dashboard = await open();
     const { page } = dashboard;
     await heading(page, 'us-east is hub of flights, epoch 3; all links connected.');
     const picture = page.locator('.picture svg');
@@ -102,7 +108,7 @@ suite('dashboard', () => {
   });
 
   test('plots draw something', async () => {
-    await using dashboard = await open();
+    const dashboard = await open();
     const { page } = dashboard;
     await heading(page, 'all links connected');
     await page.waitForTimeout(100);
@@ -117,7 +123,7 @@ suite('dashboard', () => {
   });
 
   test('a cut link is seen at once, with its reason and since when, and heals', async () => {
-    await using dashboard = await open();
+    const dashboard = await open();
     const { page, server, region } = dashboard;
     await heading(page, 'all links connected');
     region.cutLink('ap-south', 'LINK_SILENT: no heartbeat for 10 s');
@@ -145,7 +151,7 @@ suite('dashboard', () => {
   });
 
   test('follows a failover to the new hub and its tail', async () => {
-    await using dashboard = await open();
+    const dashboard = await open();
     const { page, server, region } = dashboard;
     await heading(page, 'us-east is hub of flights, epoch 3');
     region.killHub();
@@ -162,7 +168,7 @@ suite('dashboard', () => {
   });
 
   test('says how old its data is while the region is gone, and returns to life by itself', async () => {
-    await using dashboard = await open();
+    const dashboard = await open();
     const { page, server } = dashboard;
     await heading(page, 'us-east is hub');
     assert.equal(await page.locator('.banner').count(), 0);
@@ -180,7 +186,7 @@ suite('dashboard', () => {
   });
 
   test('reconnects at once when asked to', async () => {
-    await using dashboard = await open();
+    const dashboard = await open();
     const { page, server } = dashboard;
     await heading(page, 'us-east is hub');
     server.refuse(true);
@@ -192,7 +198,7 @@ suite('dashboard', () => {
   });
 
   test('takes a token from the address, removes it there, and keeps it for the tab', async () => {
-    await using dashboard = await open({ token: TOKEN, path: `#token=${TOKEN}` });
+    const dashboard = await open({ token: TOKEN, path: `#token=${TOKEN}` });
     const { page, address } = dashboard;
     await heading(page, 'us-east is hub');
     assert.equal(page.url(), `${address}/`);
@@ -202,7 +208,7 @@ suite('dashboard', () => {
   });
 
   test('asks for a token, refuses a wrong one, and signs in', async () => {
-    await using dashboard = await open({ token: TOKEN });
+    const dashboard = await open({ token: TOKEN });
     const { page } = dashboard;
     await heading(page, 'Sign in to this region');
     const field = page.getByLabel('Token');
@@ -217,7 +223,7 @@ suite('dashboard', () => {
   });
 
   test('follows the scheme of the system, and a choice overrules it and lasts', async () => {
-    await using dashboard = await open({ context: { colorScheme: 'dark' } });
+    const dashboard = await open({ context: { colorScheme: 'dark' } });
     const { page } = dashboard;
     await heading(page, 'us-east is hub');
     const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
@@ -238,7 +244,7 @@ suite('dashboard', () => {
 
   for (const width of [320, 390, 768, 1440]) {
     test(`nothing is wider than a screen of ${width} pixels`, async () => {
-      await using dashboard = await open({ seenFrom: 'us-east', context: { viewport: { width, height: 844 } } });
+      const dashboard = await open({ seenFrom: 'us-east', context: { viewport: { width, height: 844 } } });
       const { page, server, region } = dashboard;
       await heading(page, 'us-east is hub');
       region.cutLink('ap-south', 'LINK_REFUSED: the certificate of ap-south was revoked on 2026-11-23 by the operator');
@@ -256,7 +262,7 @@ suite('dashboard', () => {
 
   test('text has a contrast of at least 4.5 in both schemes', async () => {
     for (const colorScheme of ['light', 'dark'] as const) {
-      await using dashboard = await open({ context: { colorScheme } });
+      const dashboard = await open({ context: { colorScheme } });
       const { page, server, region } = dashboard;
       await heading(page, 'us-east is hub');
       region.cutLink('ap-south');
@@ -268,7 +274,7 @@ suite('dashboard', () => {
   });
 
   test('an empty region has words for everything that is not there', async () => {
-    await using dashboard = await open();
+    const dashboard = await open();
     const { page, server } = dashboard;
     server.override((status) => ({ ...status, namespaces: [], streams: [], links: [], tails: [], events: [] }));
     server.runFor(1);
