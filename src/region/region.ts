@@ -12,7 +12,7 @@ import type { OnlineStore } from '#ports/online-store';
 import type { Random } from '#ports/random';
 import { Applier } from '#region/apply/applier';
 import { IdempotencyCollector } from '#region/apply/idempotency-collector';
-import { decodeJsonRecord, SERVING_STATE_KEY, type ServingState } from '#region/apply/records';
+import { decodeJsonRecord, SERVING_STATE_KEY, type ServingState, UNDECODABLE_PREFIX } from '#region/apply/records';
 import { StoreTrust } from '#region/apply/store-trust';
 import { ViewRegistry } from '#region/apply/view-registry';
 import { AuditAnchorer } from '#region/audit/audit-anchorer';
@@ -142,12 +142,15 @@ export class Region implements RegionEngine {
         'error',
         `view versions that this release cannot decode: ${undecodable.join(', ')}`,
       );
+    // Frames that an earlier release could not decode were passed over in the store; now they can be applied.
+    const upgraded = trusted && decodableNow(store, this.#views);
+    if (upgraded) await store.wipe();
     const rebuilding = this.#ports.changeLog.streams().length > 0 && (!trusted || isIncomplete(store));
     if (rebuilding)
       this.#events.add(
         'rebuild-started',
         'warning',
-        'the online store is not to be trusted after the last stop; it is built again from the logs',
+        'the online store is not complete; it is built again from the logs',
       );
     const applier = new Applier({
       region: this.region,
@@ -401,6 +404,10 @@ export class Region implements RegionEngine {
 function isIncomplete(store: OnlineStore): boolean {
   const state = store.record(SERVING_STATE_KEY);
   return state === undefined || decodeJsonRecord<ServingState>(state).state === 'rebuilding';
+}
+
+function decodableNow(store: OnlineStore, views: ViewRegistry): boolean {
+  return store.records(UNDECODABLE_PREFIX).some(([key]) => views.version(key.split('/')[1] ?? '') !== undefined);
 }
 
 function mutable(result: IngestResult): {

@@ -32,9 +32,11 @@ export function replayedKey(stream: StreamKey): string {
   return `replayed/${stream}`;
 }
 
+export const UNDECODABLE_PREFIX = 'undecodable/';
+
 /** Frames of a view version that this release cannot decode: positions to come back to after an upgrade (P2.4). */
 export function undecodableKey(version: string, stream: StreamKey, from: number): string {
-  return `undecodable/${version}/${stream}/${String(from).padStart(16, '0')}`;
+  return `${UNDECODABLE_PREFIX}${version}/${stream}/${String(from).padStart(16, '0')}`;
 }
 
 /** What serving processes need to know beside the rows; written a few times a second. */

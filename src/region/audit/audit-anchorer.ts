@@ -43,7 +43,7 @@ export class AuditAnchorer {
     }
   }
 
-  /** Never moves the anchor back: a log that got shorter must not get a fitting anchor. Failures wait for the next round. */
+  /** Never moves the anchor back or to another log: one that got shorter must not get a fitting anchor. Failures wait for the next round. */
   async #write(): Promise<void> {
     const { anchor } = this.#audit;
     if (this.#anchored !== undefined && anchor.index <= this.#anchored.index) return;
@@ -51,7 +51,8 @@ export class AuditAnchorer {
       const current = await this.#control.get(this.#key);
       const stored =
         current.revision === 0 ? undefined : (JSON.parse(Buffer.from(current.value).toString('utf8')) as AuditAnchor);
-      if (stored !== undefined && stored.index >= anchor.index) return;
+      // A log written anew may outgrow the anchor, but it does not go through it.
+      if (stored !== undefined && (stored.index >= anchor.index || !this.#audit.goesThrough(stored))) return;
       const outcome = await this.#control.compareAndSet(
         this.#key,
         current.revision,

@@ -55,6 +55,13 @@ export class AuditLog {
     return { index: this.#next, hash: this.#head };
   }
 
+  /** Whether this log holds the entry that the anchor names as its end. */
+  goesThrough(anchor: AuditAnchor): boolean {
+    if (anchor.index === 0) return anchor.hash === GENESIS;
+    const bytes = this.#journal.get(keyOf(anchor.index - 1));
+    return bytes !== undefined && decodeEntry(bytes)?.hash === anchor.hash;
+  }
+
   /** Durable once resolved. The order of calls is the order of entries. */
   async append(actor: string, action: string, details: AuditEntry['details']): Promise<void> {
     const unsigned = {

@@ -9,6 +9,7 @@ import type { AuditLog } from '#region/audit/audit-log';
 import { logIsWhole, partitionOf } from '#region/failover/incarnation';
 import { LeaseWatch } from '#region/failover/lease-watch';
 import { Promoter, type PromotionKind } from '#region/failover/promoter';
+import { greatestReading } from '#region/failover/sealed-stamps';
 import type { HlcService } from '#region/ingest/hlc-service';
 import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
 import type { EventList } from '#region/observe/events';
@@ -388,6 +389,7 @@ export class Authority implements HolderGate {
 
   async #beginAccepting(role: Extract<Role, { kind: 'holder' }>, record: LeaseRecord): Promise<void> {
     if (!this.#everythingApplied()) return void this.#applier.kick();
+    this.#hlc.startAbove(greatestReading(this.#log));
     if (this.#hlc.last.wallMs > this.#clock.wallMs() + CLOCK_AHEAD_MS_MAX) return;
     const revision = this.#log.lease?.revision ?? 0;
     await this.#appendMarker({ epoch: role.epoch, streams: role.streams }, encodeLease({ record, revision }));

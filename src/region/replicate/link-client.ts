@@ -344,7 +344,8 @@ export class LinkClient {
       this.#halt(stream, error);
       return;
     }
-    this.#observer.onBadFrame(this.peer, stream, error);
+    // A full disk is nobody's bad frame: the link comes back and goes on from what is durable.
+    if (error.code !== 'DISK_FULL') this.#observer.onBadFrame(this.peer, stream, error);
     this.#rpc?.channel.close(`${error.code}: ${error.message}`);
   }
 
