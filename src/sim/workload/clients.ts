@@ -129,7 +129,7 @@ export class Clients {
     this.#open++;
     this.#attempt(write, this.#random.pick(this.#regions), (done) => {
       this.#open--;
-      const pause = this.#random.exponential(100 * 2 ** Math.min(attempt, 5));
+      const pause = this.#random.exponential(this.#running ? 100 * 2 ** Math.min(attempt, 5) : 50);
       if (!done && attempt < this.#knobs.retries)
         this.#kernel.schedule(pause, undefined, 'retry', () => this.#persist(write, attempt + 1));
       if (done && this.#random.chance(this.#knobs.repeatShare)) {
