@@ -44,7 +44,7 @@ export function addAuditCommand(program: Command): void {
     examples: [
       'antipode audit verify --json',
       'antipode audit list --region us-east',
-      'antipode audit verify --data .antipode/data/us-east',
+      'antipode audit verify --data .antipode/data/us-east   # while us-east is stopped',
     ],
   });
   audit.addCommand(
@@ -56,7 +56,7 @@ export function addAuditCommand(program: Command): void {
         examples: [
           'antipode audit verify',
           'antipode audit verify --region eu-west --json',
-          'antipode audit verify --data .antipode/data/us-east',
+          'antipode audit verify --data .antipode/data/us-east   # while us-east is stopped',
         ],
       }),
     ).action((options: AuditOptions) => runCommand(options, () => verify(options))),

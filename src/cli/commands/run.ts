@@ -28,7 +28,10 @@ export function addRunRegionCommand(program: Command): void {
       summary: 'run one region in this process (what `up` does for each)',
       description:
         'Runs one region in the foreground, for the service manager of its machine. Needs the certificates of the region (antipode certs issue) and the tokens file in the project folder. Logs JSON to standard error; SIGTERM stops it in order; exit code 70 is an internal fault.',
-      examples: ['antipode run-region us-east', 'antipode run-region eu-west --project /etc/antipode'],
+      examples: [
+        'antipode run-region us-east                        # after antipode certs issue, while up does not run',
+        'antipode run-region eu-west --project /etc/antipode',
+      ],
     })
       .argument('<region>', 'name of the region in antipode.yaml')
       .action((region: string, options: CommonOptions) =>

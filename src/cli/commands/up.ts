@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { CONTROL } from '#core/config/topology';
 import { toAntipodeError } from '#core/errors';
 import type { RegionStatus } from '#region/status';
-import { type CommonOptions, newCommand, openNamedProject, printJson, printLines, runCommand } from '../command.ts';
+import { type CommonOptions, newCommand, openNamedProject, printLines, runCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { clientToken } from '../project/tokens.ts';
 import { formatMs } from '../terminal/format.ts';
@@ -23,7 +23,7 @@ export function addUpCommand(program: Command): void {
       summary: 'start the control store and all regions on this machine',
       description:
         'Starts the control store and every region of the project as processes of this machine, makes certificates and tokens where there are none, restarts what dies, and stops everything at Ctrl-C (a second Ctrl-C kills). Logs are in .antipode/logs.',
-      examples: ['antipode up', 'antipode up --no-restart', 'antipode up --json | head -1'],
+      examples: ['antipode up', 'antipode up --no-restart', 'antipode up --json > topology.json'],
     })
       .option('--no-restart', 'leave a process that died where it is')
       .action((options: UpOptions) => runCommand(options, () => up(options)).then(() => process.exit())),
@@ -97,7 +97,7 @@ async function announce(topology: Topology, statuses: ReadonlyMap<string, Region
       .map((namespace) => namespace.namespace)
       .join(', ');
   if (json) {
-    printJson({
+    const about = {
       name: config.name,
       control: { pid: pidOf(topology, CONTROL) },
       regions: topology.regions.map((region) => ({
@@ -106,7 +106,9 @@ async function announce(topology: Topology, statuses: ReadonlyMap<string, Region
         pid: pidOf(topology, region),
         hubOf: hubs(region),
       })),
-    });
+    };
+    // One line: who reads it does not wait for an end of the output.
+    process.stdout.write(`${JSON.stringify(about)}\n`);
     return;
   }
   const rows = topology.regions.map((region) => [
