@@ -5,6 +5,7 @@ import type { RegionStatus } from '#region/status';
 import { CHANGE_BATCH_CONTENT_TYPE } from '#server/change-batch';
 import { readJson } from '#server/json/read-json';
 import { exactJson } from './exact-json.ts';
+import { type HttpAnswer, sendHttp } from './http-request.ts';
 import { TOKEN_VARIABLE } from './project/tokens.ts';
 
 const TIMEOUT_MS = 5_000;
@@ -148,27 +149,24 @@ export class RegionClient {
   async #call(call: Call): Promise<{ readonly body: Buffer; readonly headers: Headers }> {
     const timeoutMs = call.timeoutMs ?? TIMEOUT_MS;
     const timeout = AbortSignal.timeout(timeoutMs);
-    let response: Response;
-    let body: Buffer;
+    let answer: HttpAnswer;
     try {
-      response = await fetch(`${this.url}${call.path}`, {
+      answer = await sendHttp(`${this.url}${call.path}`, {
         method: call.method ?? 'GET',
         headers: {
           ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
           ...(call.json === undefined ? {} : { 'content-type': 'application/json' }),
           ...call.headers,
         },
-        ...(call.json === undefined ? {} : { body: exactJson(call.json) }),
-        ...(call.bytes === undefined ? {} : { body: new Uint8Array(call.bytes) }),
+        body: call.json === undefined ? call.bytes : exactJson(call.json),
         signal: call.signal === undefined ? timeout : AbortSignal.any([timeout, call.signal]),
       });
-      body = Buffer.from(await response.arrayBuffer());
     } catch (caught) {
       call.signal?.throwIfAborted();
       throw this.#unanswered(caught, call, timeout.aborted ? timeoutMs : undefined);
     }
-    if (response.ok) return { body, headers: response.headers };
-    throw this.#refusal(response, body);
+    if (answer.status >= 200 && answer.status < 300) return answer;
+    throw this.#refusal(answer);
   }
 
   #unanswered(caught: unknown, call: Call, timedOutAfterMs: number | undefined): AntipodeError {
@@ -202,15 +200,15 @@ export class RegionClient {
     });
   }
 
-  #refusal(response: Response, body: Buffer): AntipodeError {
-    const named = response.headers.get('antipode-error') ?? '';
+  #refusal({ status, headers, body }: HttpAnswer): AntipodeError {
+    const named = headers.get('antipode-error') ?? '';
     const code: ErrorCode = Object.hasOwn(ERROR_CODES, named) ? (named as ErrorCode) : 'INTERNAL';
     const { message, remedy, where } = refusalText(body.toString('utf8'));
     const tokenRemedy =
       code === 'UNAUTHENTICATED' || code === 'FORBIDDEN'
         ? `Run the command in the project folder of this topology, or set ${TOKEN_VARIABLE} to a token with the right.`
         : undefined;
-    return new AntipodeError(code, `${this.region}: ${message === '' ? `HTTP ${response.status}` : message}`, {
+    return new AntipodeError(code, `${this.region}: ${message === '' ? `HTTP ${status}` : message}`, {
       ...(where === undefined ? {} : { where }),
       ...((remedy ?? tokenRemedy) === undefined ? {} : { remedy: tokenRemedy ?? remedy }),
     });
