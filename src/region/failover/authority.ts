@@ -357,7 +357,7 @@ export class Authority implements HolderGate {
       'info',
       `this region holds the lease of ${this.#config.namespace}, epoch ${record.epoch}`,
     );
-    await this.#audit.append(this.#region, 'lease-acquired', {
+    this.#audit.note(this.#region, 'lease-acquired', {
       namespace: this.#config.namespace,
       epoch: record.epoch,
       revision: lease.revision,
@@ -443,7 +443,7 @@ export class Authority implements HolderGate {
         'warning',
         `promotion to hub of ${this.#config.namespace}: ${error.message}`,
       );
-      await this.#audit.append(this.#region, 'promotion-failed', {
+      this.#audit.note(this.#region, 'promotion-failed', {
         namespace: this.#config.namespace,
         epoch: lease.record.epoch,
         reason: error.message,

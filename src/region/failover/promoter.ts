@@ -116,7 +116,7 @@ export class Promoter {
     const sentMs = this.#clock.monotonicMs();
     const outcome = await this.#watch.compareAndSet(lease.revision, record);
     if (outcome.kind !== 'ok') throw new AntipodeError('FAILOVER_REFUSED', 'the lease changed during the promotion');
-    await this.#audit.append(this.#region, 'promotion-completed', {
+    this.#audit.note(this.#region, 'promotion-completed', {
       namespace: this.#namespace,
       epoch: record.epoch,
       from: holder,

@@ -112,7 +112,7 @@ export class Tails {
         `${head - standing.seal} changes of ${stream} lie beyond its seal ${standing.seal}`,
         { stream, from: standing.seal, to: head },
       );
-      await this.#audit.append(this.#region, 'tail-found', { stream, from: standing.seal, to: head });
+      this.#audit.note(this.#region, 'tail-found', { stream, from: standing.seal, to: head });
     }
     if (this.#policy !== 'replay') return;
     this.#offering ??= this.#offerAll().finally(() => {
@@ -174,7 +174,7 @@ export class Tails {
           `${tail.to - tail.from} changes beyond the seal of ${tail.stream} were taken over by ${hub}`,
           { stream: tail.stream },
         );
-        await this.#audit.append(this.#region, 'tail-replayed', {
+        this.#audit.note(this.#region, 'tail-replayed', {
           stream: tail.stream,
           from: tail.from,
           to: tail.to,
