@@ -75,7 +75,7 @@ function candidate(answers: Answers): { promoter: Promoter; written: LeaseRecord
     log,
     peers,
     events: new EventList({ clock, log: QUIET }),
-    audit: { append: async () => undefined } as unknown as AuditLog,
+    audit: { note: () => undefined } as unknown as AuditLog,
     mintStreams: () => [MINTED],
   });
   return { promoter, written };

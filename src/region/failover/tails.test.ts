@@ -92,7 +92,7 @@ function hub(
     peers: { names: [], connected: () => false } as unknown as Peers,
     clock,
     events: new EventList({ clock, log: QUIET }),
-    audit: { append: async () => undefined } as unknown as AuditLog,
+    audit: { note: () => undefined } as unknown as AuditLog,
   });
   return { tails, appended };
 }
