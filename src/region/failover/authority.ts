@@ -220,6 +220,7 @@ export class Authority implements HolderGate {
     this.#role = { kind: 'follower' };
     const message = `this region stopped accepting writes of ${this.#config.namespace}: ${candidate} takes over`;
     this.#events.add('lease-handed-over', 'info', message);
+    this.#audit.note(this.#region, 'lease-handed-over', { namespace: this.#config.namespace, epoch, candidate });
   }
 
   #leaseHolds(leaseUntilMs: number): boolean {
