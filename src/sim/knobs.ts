@@ -43,6 +43,8 @@ export interface WorkloadKnobs {
   readonly clientTimeoutMs: number;
   readonly retries: number;
   readonly repeatShare: number;
+  /** Share of writes without an idempotency key. */
+  readonly keylessShare: number;
   readonly rowBytesMax: number;
 }
 
@@ -125,7 +127,9 @@ export function drawKnobs(random: SeededRandom): Knobs {
     };
   });
   const oneWayMsMax = random.logBetween(1, 150);
-  const kinds = FAULT_KINDS.filter(() => random.chance(0.5));
+  // Few kinds in one run go deeper, many meet each other.
+  const share = random.pick([0.1, 0.25, 0.6]);
+  const kinds = FAULT_KINDS.filter(() => random.chance(share));
   if (random.chance(0.6)) kinds.push(random.pick(HUB_FAULTS), random.pick(HUB_FAULTS), random.pick(HUB_FAULTS));
   return {
     regions: REGIONS,
@@ -149,6 +153,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       eventTimeSpreadMs: random.pick([10, 1000, 60_000]),
       clientTimeoutMs: random.logBetween(1000, 20_000),
       retries: random.pick([0, 2, 8]),
+      keylessShare: random.pick([0, 0.1, 0.5]),
       repeatShare: random.pick([0, 0.05, 0.3]),
       rowBytesMax: random.pick([20, 20, 200, 2000]),
     },

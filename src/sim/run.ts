@@ -3,10 +3,12 @@
 //   node --conditions=antipode-source src/sim/run.ts --seed 7            one seed, and what came of it
 //   node --conditions=antipode-source src/sim/run.ts --seed 7 --trace    with everything that happens
 //   node --conditions=antipode-source src/sim/run.ts --seeds 1..200      many, and their sum
+//   node --conditions=antipode-source src/sim/run.ts --seeds 1..50 --faults crash-hub,isolate-hub   of these kinds alone
 //   node --conditions=antipode-source src/sim/run.ts --seeds 1..200 --mutant keep-first     with a bug put in
 //
 // Exits with 1 when an oracle was violated, and prints the line that replays the seed.
 import { parseArgs } from 'node:util';
+import { FAULT_KINDS } from '#sim/knobs';
 import { MUTANTS } from '#sim/mutants';
 import type { SimReport } from '#sim/report';
 import { simulate } from '#sim/simulation';
@@ -20,6 +22,7 @@ const { values } = parseArgs({
     notes: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
     mutant: { type: 'string' },
+    faults: { type: 'string' },
     verbose: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
   },
@@ -60,6 +63,12 @@ if (values.mutant !== undefined && mutant === undefined) {
   print(`--mutant takes one of ${MUTANTS.map(({ name }) => name).join(', ')}.`);
   process.exit(2);
 }
+const asked = values.faults?.split(',');
+const kinds = asked && FAULT_KINDS.filter((kind) => asked.includes(kind));
+if (asked !== undefined && kinds?.length !== asked.length) {
+  print(`--faults takes some of ${FAULT_KINDS.join(',')}.`);
+  process.exit(2);
+}
 const [first, last] = range();
 const single = first === last;
 const summary = new Summary();
@@ -71,7 +80,7 @@ for (let seed = first; seed <= last; seed++) {
     : values.notes
       ? (text: string) => text.includes(' * ') && print(text)
       : undefined;
-  const report = await simulate({ seed, mutant, print: onLine });
+  const report = await simulate({ seed, mutant, kinds, print: onLine });
   summary.add(report);
   if (!values.json && (single || values.verbose || report.violations.length > 0))
     print(line(report, performance.now() - seedStartedMs));

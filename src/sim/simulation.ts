@@ -5,7 +5,7 @@ import { SimKernel } from '#sim/kernel/kernel';
 import { SeededRandom } from '#sim/kernel/seeded-random';
 import { Trace } from '#sim/kernel/trace';
 import { trapRealTime } from '#sim/kernel/traps';
-import { drawKnobs, type Knobs } from '#sim/knobs';
+import { drawKnobs, type FaultKind, type Knobs } from '#sim/knobs';
 import { ControlMachine } from '#sim/machine/control-machine';
 import { RegionMachine, type RunningRegion } from '#sim/machine/region-machine';
 import type { Mutant } from '#sim/mutant';
@@ -38,8 +38,8 @@ export interface SimulateOptions {
   readonly seed: number;
   readonly mutant?: Mutant | undefined;
   readonly print?: ((line: string) => void) | undefined;
-  /** Instead of what the seed draws. */
-  readonly knobs?: Partial<Knobs> | undefined;
+  /** Kinds of faults, instead of those the seed draws. */
+  readonly kinds?: readonly FaultKind[] | undefined;
 }
 
 /** One history: a phase with faults, then the heal, after which all must agree within a bounded time. */
@@ -64,7 +64,8 @@ export class Simulation {
     this.seed = options.seed;
     this.#mutant = options.mutant;
     const random = new SeededRandom(options.seed);
-    this.knobs = { ...drawKnobs(random.fork('knobs')), ...options.knobs };
+    const drawn = drawKnobs(random.fork('knobs'));
+    this.knobs = { ...drawn, faults: { ...drawn.faults, kinds: options.kinds ?? drawn.faults.kinds } };
     const { knobs } = this;
     this.kernel = new SimKernel(new Trace(options.print));
     const { kernel } = this;
@@ -187,11 +188,11 @@ export class Simulation {
       if (machine.running === undefined) found.push({ oracle: 'I14', text: `${machine.name} does not run` });
       else regions.push([machine.name, machine.running]);
     }
-    for (const { namespace, ackedMs, request } of probes)
+    for (const { namespace, ackedMs, name } of probes)
       if (ackedMs === undefined)
         found.push({
           oracle: 'I14',
-          text: `${request.idempotencyKey}, a write of ${namespace} after the heal, is not acknowledged`,
+          text: `${name}, a write of ${namespace} after the heal, is not acknowledged`,
         });
     if (this.clients.open > 0) found.push({ oracle: 'I14', text: `${this.clients.open} requests have no answer` });
     if (found.length > 0) return found;
@@ -261,7 +262,7 @@ export class Simulation {
       if (typeof limit === 'number' && seq <= limit) continue;
       this.violations.add(
         'I2',
-        `${region} acknowledges ${write.request.idempotencyKey} at ${stream} ${seq}; the hub is ${lease?.holder} in epoch ${lease?.epoch}, limit ${limit}`,
+        `${region} acknowledges ${write.name} at ${stream} ${seq}; the hub is ${lease?.holder} in epoch ${lease?.epoch}, limit ${limit}`,
       );
     }
   }

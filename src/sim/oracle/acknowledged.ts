@@ -1,3 +1,4 @@
+import type { IngestChange } from '#region/engine-api';
 import type { DecodedFrame, PlacedChange } from '#sim/oracle/decoded-frame';
 import { ackedChanges, type WriteRecord } from '#sim/workload/write-record';
 
@@ -6,17 +7,41 @@ export interface Finding {
   readonly text: string;
 }
 
-/** Changes of each client's key, in the order of the log. */
-function byKey(frames: readonly DecodedFrame[]): Map<string, PlacedChange[]> {
-  const found = new Map<string, PlacedChange[]>();
-  for (const frame of frames) {
-    for (const { key, from, to } of frame.keys) {
-      const changes = found.get(key) ?? [];
-      changes.push(...frame.changes.slice(from - frame.from, to - frame.from));
-      found.set(key, changes);
+/**
+ * Where the changes of clients stand among frames. An upsert is known by its row, which carries the name of its write; a
+ * delete by its client's key.
+ */
+class ChangeIndex {
+  readonly #upserts = new Map<string, PlacedChange[]>();
+  readonly #byKey = new Map<string, PlacedChange[]>();
+
+  constructor(frames: readonly DecodedFrame[]) {
+    for (const frame of frames) {
+      for (const change of frame.changes) {
+        if (change.operation === 'upsert') add(this.#upserts, `${change.rowKey} ${change.row.toString('hex')}`, change);
+      }
+      for (const { key, from, to } of frame.keys)
+        for (const change of frame.changes.slice(from - frame.from, to - frame.from)) add(this.#byKey, key, change);
     }
   }
-  return found;
+
+  find(write: WriteRecord, change: IngestChange): readonly PlacedChange[] {
+    if (change.operation === 'upsert') {
+      const rowKey = write.version.slice(0, 16) + change.key.toString('hex');
+      return this.#upserts.get(`${rowKey} ${change.row.toString('hex')}`) ?? [];
+    }
+    return this.ofKey(write).filter(({ operation, key }) => operation === 'delete' && key.equals(change.key));
+  }
+
+  ofKey({ request }: WriteRecord): readonly PlacedChange[] {
+    return this.#byKey.get(request.idempotencyKey ?? '') ?? [];
+  }
+}
+
+function add(map: Map<string, PlacedChange[]>, key: string, change: PlacedChange): void {
+  const held = map.get(key);
+  if (held === undefined) map.set(key, [change]);
+  else held.push(change);
 }
 
 /** Every change that a client was told is durable stands in a valid frame, or in `tails` where the policy keeps those (I1). */
@@ -26,37 +51,26 @@ export function lostChanges(options: {
   readonly valid: readonly DecodedFrame[];
   readonly tails: readonly DecodedFrame[];
 }): Finding[] {
-  const valid = byKey(options.valid);
-  const tails = byKey(options.tails);
+  const index = new ChangeIndex([...options.valid, ...options.tails]);
   const findings: Finding[] = [];
   for (const write of options.writes) {
     if (write.namespace !== options.namespace || write.ackedMs === undefined) continue;
-    const { idempotencyKey } = write.request;
-    const held = [...(valid.get(idempotencyKey) ?? []), ...(tails.get(idempotencyKey) ?? [])];
-    for (const change of ackedChanges(write)) {
-      const found = held.some(
-        (placed) =>
-          placed.version === write.version &&
-          placed.operation === change.operation &&
-          placed.key.equals(change.key) &&
-          placed.row.equals(change.row) &&
-          (change.operation === 'delete'
-            ? placed.eventTimeUs >= change.eventTimeUs
-            : placed.eventTimeUs === change.eventTimeUs),
-      );
-      if (!found) {
-        findings.push({
-          oracle: 'I1',
-          text: `${idempotencyKey} was acknowledged at ${write.ackedMs.toFixed(0)} ms; its ${change.operation} is in no valid frame`,
-        });
-        break;
-      }
-    }
+    const lost = ackedChanges(write).find(
+      (change) =>
+        !index
+          .find(write, change)
+          .some(({ eventTimeUs }) =>
+            change.operation === 'delete' ? eventTimeUs >= change.eventTimeUs : eventTimeUs === change.eventTimeUs,
+          ),
+    );
+    if (lost === undefined) continue;
+    const text = `${write.name} was acknowledged at ${write.ackedMs.toFixed(0)} ms; its ${lost.operation} is in no valid frame`;
+    findings.push({ oracle: 'I1', text });
   }
   return findings;
 }
 
-/** No change is valid twice, under its own identity or under its client's key. */
+/** No change is valid twice: under its own identity, by its content, or under its client's key. */
 export function repeatedChanges(valid: readonly DecodedFrame[], writes: readonly WriteRecord[]): Finding[] {
   const findings: Finding[] = [];
   const seen = new Map<string, string>();
@@ -69,15 +83,15 @@ export function repeatedChanges(valid: readonly DecodedFrame[], writes: readonly
       seen.set(id, place);
     }
   }
-  const found = byKey(valid);
-  for (const { request, heldBack } of writes) {
-    const changes = found.get(request.idempotencyKey) ?? [];
-    const most = request.changes.length;
-    if (changes.length > most)
-      findings.push({
-        oracle: 'once',
-        text: `${request.idempotencyKey} has ${most} changes (${heldBack.size} held back), ${changes.length} are valid: ${changes.map(({ id }) => id).join(', ')}`,
-      });
+  const index = new ChangeIndex(valid);
+  for (const write of writes) {
+    const { changes } = write.request;
+    const ofKey = index.ofKey(write);
+    const twice = changes.find((change) => change.operation === 'upsert' && index.find(write, change).length > 1);
+    if (twice === undefined && ofKey.length <= changes.length) continue;
+    const found = twice === undefined ? ofKey : index.find(write, twice);
+    const text = `${write.name} has ${changes.length} changes, valid more than once: ${found.map(({ id }) => id).join(', ')}`;
+    findings.push({ oracle: 'once', text });
   }
   return findings;
 }

@@ -67,7 +67,7 @@ export class Clients {
   /** One more write of a view of the namespace, sent to one region until it is acknowledged or `giveUp` answers true. */
   probe(namespace: string, region: RegionMachine, giveUp: () => boolean): WriteRecord {
     const codec = this.#codecs.find(({ view }) => view.namespace === namespace) as ViewCodec;
-    const write = this.#make(codec, 1);
+    const write = this.#make(codec, 1, false);
     const again = (): void => {
       if (write.ackedMs !== undefined || giveUp()) return;
       this.#attempt(write, region, () => this.#kernel.schedule(300, undefined, 'probe', again));
@@ -84,7 +84,11 @@ export class Clients {
         const burst = this.#random.chance(0.02) ? 20 : 1;
         for (let i = 0; i < burst; i++)
           this.#persist(
-            this.#make(this.#random.pick(this.#codecs), 1 + this.#random.integer(this.#knobs.changesMax)),
+            this.#make(
+              this.#random.pick(this.#codecs),
+              1 + this.#random.integer(this.#knobs.changesMax),
+              this.#random.chance(this.#knobs.keylessShare),
+            ),
             0,
           );
       }
@@ -92,16 +96,18 @@ export class Clients {
     });
   }
 
-  #make(codec: ViewCodec, count: number): WriteRecord {
+  /** Without a key nobody can tell a second try from another write, so there is none; nor a delete, which has no name. */
+  #make(codec: ViewCodec, count: number, keyless: boolean): WriteRecord {
     const name = `w${this.writes.length}`;
     const write: WriteRecord = {
       namespace: codec.view.namespace,
       version: codec.view.version,
+      name,
       request: {
         view: codec.view.name,
         version: codec.view.version,
-        idempotencyKey: name,
-        changes: Array.from({ length: count }, (_, index) => this.#change(codec, `${name}.${index}`)),
+        idempotencyKey: keyless ? undefined : name,
+        changes: Array.from({ length: count }, (_, index) => this.#change(codec, `${name}.${index}`, keyless)),
       },
       ackedMs: undefined,
       heldBack: new Set(),
@@ -111,7 +117,7 @@ export class Clients {
     return write;
   }
 
-  #change(codec: ViewCodec, name: string): IngestChange {
+  #change(codec: ViewCodec, name: string, upsertOnly: boolean): IngestChange {
     const { keys, hotShare, deleteShare, eventTimeStepMs, eventTimeSpreadMs, rowBytesMax } = this.#knobs;
     const random = this.#random;
     const id = random.chance(hotShare) ? random.integer(2) : random.integer(keys);
@@ -119,20 +125,22 @@ export class Clients {
     const exactMs = EPOCH_MS + this.#kernel.nowMs + random.between(-eventTimeSpreadMs, eventTimeSpreadMs / 2) + ahead;
     const eventTimeUs = Math.floor(exactMs / eventTimeStepMs) * eventTimeStepMs * 1000;
     const key = codec.encodeKey([`k${id}`]);
-    if (random.chance(deleteShare)) return { operation: 'delete', eventTimeUs, key, row: Buffer.alloc(0) };
+    if (!upsertOnly && random.chance(deleteShare))
+      return { operation: 'delete', eventTimeUs, key, row: Buffer.alloc(0) };
     const padding = random.chance(0.1) ? null : 'x'.repeat(random.integer(rowBytesMax));
     return { operation: 'upsert', eventTimeUs, key, row: codec.encodeRow([padding, name]) };
   }
 
   /** Tries until told done or out of tries. */
   #persist(write: WriteRecord, attempt: number): void {
+    const keyed = write.request.idempotencyKey !== undefined;
     this.#open++;
     this.#attempt(write, this.#random.pick(this.#regions), (done) => {
       this.#open--;
       const pause = this.#random.exponential(this.#running ? 100 * 2 ** Math.min(attempt, 5) : 50);
-      if (!done && attempt < this.#knobs.retries)
+      if (keyed && !done && attempt < this.#knobs.retries)
         this.#kernel.schedule(pause, undefined, 'retry', () => this.#persist(write, attempt + 1));
-      if (done && this.#random.chance(this.#knobs.repeatShare)) {
+      if (keyed && done && this.#random.chance(this.#knobs.repeatShare)) {
         this.repeats++;
         this.#kernel.schedule(pause, undefined, 'repeat', () => {
           this.#open++;
@@ -191,7 +199,7 @@ export class Clients {
   #acknowledged(write: WriteRecord, region: string, result: IngestResult): void {
     this.#kernel.note(
       region,
-      `acknowledges ${write.request.idempotencyKey}${result.duplicate ? ' again' : ''} ${JSON.stringify(result.positions)}`,
+      `acknowledges ${write.name}${result.duplicate ? ' again' : ''} ${JSON.stringify(result.positions)}`,
     );
     write.heldBack = new Set([...write.heldBack, ...result.quarantined.map(({ index }) => index)]);
     write.ackedMs ??= this.#kernel.nowMs;

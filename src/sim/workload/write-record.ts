@@ -4,7 +4,9 @@ import type { IngestChange, IngestRequest } from '#region/engine-api';
 export interface WriteRecord {
   readonly namespace: string;
   readonly version: string;
-  readonly request: IngestRequest & { readonly idempotencyKey: string };
+  /** Also the client's key, unless the request has none: then it is in the rows alone. */
+  readonly name: string;
+  readonly request: IngestRequest;
   /** When a region said that the write is durable. */
   ackedMs: number | undefined;
   /** Indexes of changes that were held back, with which the acknowledgement has nothing to do. */
