@@ -62,6 +62,7 @@ export const FAULT_KINDS = [
   'isolate',
   'isolate-hub',
   'isolate-hub-with-one',
+  'chase-hub',
   'cut-control',
   'clog',
   'reset-link',
@@ -78,7 +79,7 @@ export const FAULT_KINDS = [
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
 /** What most often leads to another hub. */
-const HUB_FAULTS: readonly FaultKind[] = ['crash-hub', 'pause-hub', 'isolate-hub', 'isolate-hub-with-one'];
+const HUB_FAULTS: readonly FaultKind[] = ['crash-hub', 'pause-hub', 'isolate-hub', 'isolate-hub-with-one', 'chase-hub'];
 
 export interface FaultKnobs {
   /** Mean time between two faults, ms. */
@@ -111,7 +112,7 @@ export interface Knobs {
 const REGIONS = ['ap-south', 'eu-west', 'us-east'];
 
 export function drawKnobs(random: SeededRandom): Knobs {
-  const leaseMs = random.logBetween(600, 5000);
+  const leaseMs = random.logBetween(400, 4000);
   const namespaces = Array.from({ length: random.chance(0.25) ? 2 : 1 }, (_, index): NamespaceKnobs => {
     const barred = random.chance(0.2) ? random.pick(REGIONS) : undefined;
     const promotable = REGIONS.filter((name) => name !== barred);
@@ -158,7 +159,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       rowBytesMax: random.pick([20, 20, 200, 2000]),
     },
     faults: {
-      intervalMs: random.logBetween(300, 4000),
+      intervalMs: leaseMs * random.logBetween(0.4, 4),
       lengthMs: leaseMs * random.logBetween(0.1, 3),
       downMs: leaseMs * random.logBetween(0.1, 3),
       kinds: kinds.length === 0 ? FAULT_KINDS : kinds,

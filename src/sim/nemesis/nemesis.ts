@@ -81,6 +81,8 @@ export class Nemesis {
         return this.#stop(random.pick(regions));
       case 'pause-region':
         return this.#pause(random.pick(regions));
+      case 'chase-hub':
+        return this.#chaseHub();
       case 'pause-hub':
         return this.#pause(this.#hub());
       case 'crash-control':
@@ -279,6 +281,32 @@ export class Nemesis {
     const { regions, control } = this.#o;
     const outside = [control, ...regions].map(({ name }) => name).filter((name) => !inside.includes(name));
     return this.#cut(inside.flatMap((a) => outside.flatMap((b) => [[a, b] as const, [b, a] as const])));
+  }
+
+  /** Takes the hub away, and its successors soon after they have come, while the earlier ones return. */
+  #chaseHub(): boolean {
+    const { kernel, random, regions, control, knobs } = this.#o;
+    const namespace = random.pick(knobs.namespaces);
+    const endMs = kernel.nowMs + namespace.leaseMs * 8;
+    let epoch = 0;
+    const look = (): void => {
+      const lease = control.lease(namespace.name);
+      if (!this.#running || kernel.nowMs > endMs) return;
+      if (lease !== undefined && lease.epoch > epoch) {
+        epoch = lease.epoch;
+        const hub = regions.find(({ name }) => name === lease.holder);
+        kernel.schedule(random.next() * namespace.leaseMs, undefined, 'chase', () => {
+          if (!this.#running || hub === undefined) return;
+          this.#o.network.healAll();
+          for (const machine of regions) if (machine !== hub) machine.start();
+          if (random.chance(0.3)) this.#crash(hub, 'process');
+          else this.#isolate([hub.name]);
+        });
+      }
+      kernel.schedule(50, undefined, 'chase', look);
+    };
+    look();
+    return true;
   }
 
   /** The wall clock reads less after a start than before the death; it is set right later. */
