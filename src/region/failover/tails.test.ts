@@ -36,6 +36,8 @@ function hub(
     holder?: boolean;
     known?: readonly string[];
     replayed?: Record<string, number>;
+    /** Epoch in which the hub appends. */
+    epoch?: () => number;
     policy?: 'replay' | 'keep';
     /** Frames of OLD that were mirrored while its epoch was open. */
     held?: readonly string[];
@@ -85,7 +87,7 @@ function hub(
     views: new ViewRegistry([TEST_VIEW]),
     writer: writer as NamespaceWriter,
     gate: {
-      appendable: () => (options.holder === false ? undefined : { epoch: 2, streams: [NEW] }),
+      appendable: () => (options.holder === false ? undefined : { epoch: options.epoch?.() ?? 2, streams: [NEW] }),
       acknowledgeable: () => true,
       hub: () => 'eu-west',
     },
@@ -165,6 +167,16 @@ test('a hub that was restarted goes on where its store says it is', async () => 
   assert.equal(await tails.take(OLD, []), 12);
   assert.equal(await tails.take(OLD, [rows(10, 'ab'), rows(12, 'c')]), 13);
   assert.deepEqual(appended.map(namesOf), ['c']);
+});
+
+test('a hub that lost the lease and came back takes again what lay beyond the seal of its first time', async () => {
+  let epoch = 2;
+  const { tails, appended } = hub({ epoch: () => epoch });
+  assert.equal(await tails.take(OLD, [rows(10, 'ab')]), 12);
+  // Its own appends of epoch 2 came to lie beyond that epoch's seal, so its store knows of none of them.
+  epoch = 4;
+  assert.equal(await tails.take(OLD, [rows(10, 'ab')]), 12);
+  assert.deepEqual(appended.map(namesOf), ['ab', 'ab']);
 });
 
 test('changes whose client tried again and was answered are left out; the others keep their places and keys', async () => {

@@ -46,8 +46,9 @@ export class Tails {
   readonly #events: EventList;
   readonly #audit: AuditLog;
   readonly #tails = new Map<StreamKey, Tail>();
-  /** Hub's side: how far each tail is taken over, counting pieces of which nothing had to be appended. */
+  /** Hub's side: how far each tail is taken over in this epoch, counting pieces of which nothing had to be appended. */
   readonly #taken = new Map<StreamKey, number>();
+  #takenEpoch = 0;
   readonly #taking = new Map<StreamKey, Promise<number>>();
   #offering: Promise<void> | undefined;
 
@@ -197,8 +198,12 @@ export class Tails {
   async #takeInOrder(stream: StreamKey, frames: readonly Buffer[]): Promise<number> {
     const standing = this.#log.standing(stream);
     if (standing.kind !== 'sealed') throw new AntipodeError('STREAM_NOT_FOUND', `${stream} has no seal known here`);
-    if (this.#gate.appendable() === undefined)
+    const grant = this.#gate.appendable();
+    if (grant === undefined)
       throw new AntipodeError('NOT_HOLDER', `${this.#region} does not hold the lease of ${this.#namespace}`);
+    // What was taken over in an epoch of before may itself lie beyond a seal by now: the store knows what counts.
+    if (grant.epoch !== this.#takenEpoch) this.#taken.clear();
+    this.#takenEpoch = grant.epoch;
     let position = Math.max(standing.seal, this.#takenTo(stream));
     for (const bytes of frames) {
       const { frame } = decodeFrame(bytes);
