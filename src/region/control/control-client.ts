@@ -66,13 +66,16 @@ export class ControlClient implements ControlStore {
   async #connected(): Promise<RpcEnd> {
     if (this.#closed) throw new AntipodeError('CONTROL_UNAVAILABLE', 'the client is closed');
     this.#end ??= this.#open();
+    const awaited = this.#end;
     try {
-      const end = await this.#end;
+      const end = await awaited;
       if (!end.channel.closed) return end;
     } catch {
-      // The attempt failed; the next line makes a new one, once per call.
+      // The attempt failed; a new one is made below, once per call.
     }
-    this.#end = this.#open();
+    if (this.#closed) throw new AntipodeError('CONTROL_UNAVAILABLE', 'the client is closed');
+    // Of the calls that waited for the same channel the first opens the next one, and the others share it.
+    if (this.#end === awaited) this.#end = this.#open();
     return this.#end;
   }
 

@@ -85,20 +85,20 @@ export class ControlServer {
             return { answer: { ok: false, revision: current?.revision ?? 0 }, blob: current?.value ?? Buffer.alloc(0) };
           }
           const revision = expectedRevision + 1;
-          const value = Buffer.from(blob);
-          this.#records.set(key, { revision, value });
-          await this.#write(key, { revision, value });
+          await this.#write(key, { revision, value: Buffer.from(blob) });
           return { answer: { ok: true, revision } };
         },
       },
     });
   }
 
+  /** The journal refuses a full disk before it takes anything: the record may be seen only once the journal has it. */
   async #write(key: string, stored: Stored): Promise<void> {
     const bytes = Buffer.allocUnsafe(8 + stored.value.length);
     bytes.writeBigUInt64BE(BigInt(stored.revision), 0);
     stored.value.copy(bytes, 8);
     const written = this.#journal.write([{ kind: 'put', key: `control/${key}`, value: bytes }]);
+    this.#records.set(key, stored);
     this.#durable = Promise.all([this.#durable, written]).then(() => undefined);
     this.#durable.catch((error: unknown) => this.#host.fatal(error));
     await this.#durable;
