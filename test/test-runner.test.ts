@@ -50,17 +50,35 @@ function isAlive(pid: number): boolean {
 
 suite('test runner', () => {
   test('adds up the groups', (t) => {
-    const { code, lastLine, output } = run(t, {
-      'src/a.test.ts': `${HEAD}test('one', () => {}); suite('s', () => { test('two', () => {}); test.skip('three', () => {}); });`,
-      'src/a.sim.test.ts': `${HEAD}test('four', () => {});`,
-      'test/b.e2e.test.ts': `${HEAD}test('five', async (t) => { await t.test('six', () => {}); });`,
-    });
+    const { code, lastLine, output } = run(
+      t,
+      {
+        'src/a.test.ts': `${HEAD}test('one', () => {}); suite('s', () => { test('two', () => {}); test.skip('three', () => {}); });`,
+        'src/a.sim.test.ts': `${HEAD}test('four', () => {});`,
+        'test/b.e2e.test.ts': `${HEAD}test('five', async (t) => { await t.test('six', () => {}); });`,
+      },
+      'unit',
+      'sim',
+      'processes',
+    );
     assert.equal(lastLine, '5 passed, 0 failed, 1 skipped');
     assert.equal(code, 0);
     assert.match(output, /^unit {7}2 passed, 0 failed, 1 skipped/m);
     assert.match(output, /^sim {8}1 passed, 0 failed/m);
     assert.match(output, /^processes {2}2 passed, 0 failed/m);
-    assert.match(output, /^browser {4}no test files/m);
+  });
+
+  test('a group without test files fails, unless only a path was asked for', (t) => {
+    const files = {
+      'src/a.test.ts': `${HEAD}test('one', () => {});`,
+      'src/a.e2e.test.ts': `${HEAD}test('two', () => {});`,
+      'src/a.browser.test.ts': `${HEAD}test.skip('three', () => {});`,
+    };
+    const asked = run(t, files, 'unit', 'sim');
+    assert.equal(asked.code, 1);
+    assert.equal(asked.lastLine, '1 passed, 1 failed');
+    assert.match(asked.output, /^sim {8}no test files: nothing in .* ends in \.sim\.test\.ts$/m);
+    assert.equal(run(t, files, 'src').code, 0);
   });
 
   test('runs the groups, paths and names that were asked for', (t) => {
@@ -76,9 +94,13 @@ suite('test runner', () => {
   });
 
   test('a failure is shown once, with where it stands and what its file printed', (t) => {
-    const { code, lastLine, output } = run(t, {
-      'src/a.test.ts': `${HEAD}console.log('a hint');\nsuite('outer', () => { test('inner', () => { throw new Error('broken'); }); });`,
-    });
+    const { code, lastLine, output } = run(
+      t,
+      {
+        'src/a.test.ts': `${HEAD}console.log('a hint');\nsuite('outer', () => { test('inner', () => { throw new Error('broken'); }); });`,
+      },
+      'unit',
+    );
     assert.equal(lastLine, '0 passed, 1 failed');
     assert.equal(code, 1);
     assert.match(output, /✖ outer › inner\n {2}src\/a\.test\.ts:3\n {4}Error: broken/);
@@ -86,21 +108,25 @@ suite('test runner', () => {
   });
 
   test('a crash, a failing hook and a file without tests all fail', (t) => {
-    const crash = run(t, { 'src/a.test.ts': "throw new Error('at once');" });
+    const crash = run(t, { 'src/a.test.ts': "throw new Error('at once');" }, 'unit');
     assert.equal(crash.code, 1);
     assert.match(crash.output, /a\.test\.ts ended before its tests did/);
-    const hook = run(t, {
-      'src/a.test.ts': `${HEAD}suite('s', async () => { (await import('node:test')).before(() => { throw new Error('hook'); }); test('x', () => {}); });`,
-    });
+    const hook = run(
+      t,
+      {
+        'src/a.test.ts': `${HEAD}suite('s', async () => { (await import('node:test')).before(() => { throw new Error('hook'); }); test('x', () => {}); });`,
+      },
+      'unit',
+    );
     assert.equal(hook.code, 1);
-    const empty = run(t, { 'src/a.test.ts': 'export {};' });
+    const empty = run(t, { 'src/a.test.ts': 'export {};' }, 'unit');
     assert.equal(empty.lastLine, '0 passed, 1 failed');
     assert.match(empty.output, /declares no test/);
   });
 
   test('nothing to run is no success', (t) => {
     const { code, lastLine } = run(t, {});
-    assert.equal(lastLine, '0 passed, 0 failed');
+    assert.equal(lastLine, '0 passed, 4 failed');
     assert.equal(code, 1);
   });
 
