@@ -2,12 +2,20 @@ import type { ChangeLog } from '#ports/change-log';
 import type { Journal } from '#ports/journal';
 import type { OnlineStore } from '#ports/online-store';
 import type { SeededRandom } from '#sim/kernel/seeded-random';
+import type { FaultKind, Knobs } from '#sim/knobs';
+import type { Oracle } from '#sim/oracle/violations';
 
 /** A bug put in on purpose, around the engine's ports or into the engine while a run lasts. */
 export interface Mutant {
   readonly name: string;
   /** What it does, in words. */
   readonly bug: string;
+  /** Faults under which it shows. */
+  readonly faults: readonly FaultKind[];
+  /** Conditions under which it shows soon, instead of what the seed draws. */
+  readonly tune?: (knobs: Knobs) => Knobs;
+  /** Oracles that may catch it. */
+  readonly oracles: readonly Oracle[];
   /** Between engine and recorder: the oracles see what the bug does. */
   readonly changeLog?: (inner: ChangeLog) => ChangeLog;
   readonly journal?: (inner: Journal) => Journal;

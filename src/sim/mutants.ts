@@ -53,11 +53,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'acknowledge-before-fsync',
     bug: 'The disk says that the log is durable before it is.',
+    faults: ['crash-hub', 'crash-region'],
+    oracles: ['I1', 'I5', 'I8'],
     lyingDisk: true,
   },
   {
     name: 'apply-twice',
     bug: 'A batch is now and then applied a second time.',
+    faults: ['reset-link'],
+    oracles: ['I5'],
     store: (inner, random) =>
       withApply(inner, async (batch, merge) => {
         const outcome = await inner.apply(batch, merge);
@@ -68,6 +72,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'checkpoint-without-rows',
     bug: 'A row of a batch is now and then left out while the checkpoint moves on.',
+    faults: ['reset-link'],
+    oracles: ['I3', 'I4'],
     hiddenStore: (inner, random) =>
       withApply(inner, (batch, merge) =>
         inner.apply({ ...batch, rows: batch.rows.filter(() => !random.chance(0.01)) }, merge),
@@ -76,11 +82,19 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'keep-first',
     bug: 'The merge keeps what is stored.',
+    faults: ['reset-link'],
+    oracles: ['I4'],
     hiddenStore: (inner) => withApply(inner, (batch) => inner.apply(batch, () => 'keep')),
   },
   {
     name: 'tie-by-arrival',
     bug: 'The merge compares event times alone; of equals the later to arrive wins.',
+    faults: ['isolate-hub', 'crash-hub'],
+    tune: (knobs) => ({
+      ...knobs,
+      workload: { ...knobs.workload, keys: 2, deleteShare: 0, eventTimeStepMs: 60_000, eventTimeSpreadMs: 10 },
+    }),
+    oracles: ['I3', 'I4'],
     hiddenStore: (inner) =>
       withApply(inner, (batch) =>
         inner.apply(batch, (stored, incoming) =>
@@ -91,32 +105,49 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'forget-idempotency',
     bug: 'Idempotency keys are not kept.',
+    faults: ['crash-hub', 'isolate-hub'],
+    oracles: ['once'],
     hiddenStore: (inner) =>
       withApply(inner, (batch, merge) => inner.apply(withoutRecords(batch, 'idempotency/'), merge)),
   },
   {
     name: 'forget-clock',
     bug: 'The bound of the hybrid clock is not persisted.',
+    faults: ['clock-back-at-restart'],
+    oracles: ['I8'],
     journal: (inner) => forgetful(inner, 'hlc/'),
   },
   {
     name: 'ignore-seal',
     bug: 'Every stream counts as open.',
+    faults: ['isolate-hub-with-one', 'isolate-hub'],
+    oracles: ['I2', 'health'],
     install: () => patch(NamespaceLog.prototype, 'standing', () => ({ kind: 'open', epoch: 1 })),
   },
   {
     name: 'forget-tails',
     bug: 'What lies beyond a seal is never looked for.',
+    faults: ['isolate-hub', 'crash-hub'],
+    oracles: ['I1'],
     install: () => patch(Tails.prototype, 'tend', async () => undefined),
   },
   {
     name: 'acknowledge-without-lease',
     bug: 'The lease is not checked again before the acknowledgement.',
+    faults: ['pause-hub'],
+    tune: (knobs) => ({
+      ...knobs,
+      disk: { ...knobs.disk, fsyncMs: 50 },
+      faults: { ...knobs.faults, lengthMs: (knobs.namespaces[0]?.leaseMs ?? 1000) * 3 },
+    }),
+    oracles: ['I2'],
     install: () => patch(Authority.prototype, 'acknowledgeable', () => true),
   },
   {
     name: 'read-the-real-clock',
     bug: 'Something looks at the real clock.',
+    faults: ['reset-link'],
+    oracles: ['ports'],
     store: (inner) =>
       withApply(inner, (batch, merge) => {
         try {

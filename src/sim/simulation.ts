@@ -65,7 +65,8 @@ export class Simulation {
     this.#mutant = options.mutant;
     const random = new SeededRandom(options.seed);
     const drawn = drawKnobs(random.fork('knobs'));
-    this.knobs = { ...drawn, faults: { ...drawn.faults, kinds: options.kinds ?? drawn.faults.kinds } };
+    const asked = { ...drawn, faults: { ...drawn.faults, kinds: options.kinds ?? drawn.faults.kinds } };
+    this.knobs = this.#mutant?.tune?.(asked) ?? asked;
     const { knobs } = this;
     this.kernel = new SimKernel(new Trace(options.print));
     const { kernel } = this;

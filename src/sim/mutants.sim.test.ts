@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MUTANTS } from '#sim/mutants';
+import { simulate } from '#sim/simulation';
+
+/** A bug must show within this many seeds. */
+const SEEDS_MAX = 40;
+
+for (const mutant of MUTANTS) {
+  test(`the oracles catch the mutant ${mutant.name}`, async () => {
+    for (let seed = 1; seed <= SEEDS_MAX; seed++) {
+      const { violations } = await simulate({ seed, mutant, kinds: mutant.faults });
+      const [first] = violations;
+      if (first === undefined) continue;
+      assert.ok(mutant.oracles.includes(first.oracle), `seed ${seed}: ${first.oracle} ${first.text}`);
+      return;
+    }
+    assert.fail(`${mutant.bug} No oracle noticed in ${SEEDS_MAX} seeds.`);
+  });
+}
