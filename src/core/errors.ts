@@ -137,6 +137,12 @@ export const ERROR_CODES = {
     cause: 'The write may or may not have been accepted.',
     remedy: 'Retry with the same idempotency key: the answer tells what became of it.',
   },
+  IDEMPOTENCY_KEY_REUSED: {
+    disposition: 'reject',
+    status: 422,
+    cause: 'An idempotency key came again with another content than the first time.',
+    remedy: 'Use a new key for every write; repeat a key only with exactly the same rows.',
+  },
   OVERLOADED: {
     disposition: 'retry',
     status: 429,

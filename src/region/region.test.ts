@@ -37,6 +37,8 @@ test('a write at any region reaches every region; a killed hub is succeeded; its
     const again = await topology.region('eu-west').ingest(write('SFO', 1n, 1_000_000, 'k1'));
     assert.equal(again.duplicate, true);
     assert.deepEqual(again.positions, first.positions);
+    const other = topology.region('eu-west').ingest(write('LAX', 9n, 1_000_000, 'k1'));
+    await assert.rejects(other, { code: 'IDEMPOTENCY_KEY_REUSED' });
     const applied = async (name: string): Promise<number> => (await topology.region(name).status()).store.rows;
     for (const name of ['us-east', 'eu-west', 'ap-south'])
       await topology.until(async () => (await applied(name)) === 2);

@@ -3,7 +3,7 @@ import { HASH_BYTES } from '#core/hash';
 /** Fewest bytes one item of each array of a frame body takes: a string's length and a long, and so on. */
 const APPLIED_ITEM_BYTES_MIN = 2;
 const OMITTED_ITEM_BYTES_MIN = 2;
-const IDEMPOTENCY_ITEM_BYTES_MIN = 4;
+const IDEMPOTENCY_ITEM_BYTES_MIN = 6;
 
 class Walk {
   readonly #bytes: Uint8Array;
@@ -70,8 +70,9 @@ export function checkFrameShape(body: Uint8Array): void {
     walk.long();
   });
   walk.array(IDEMPOTENCY_ITEM_BYTES_MIN, () => {
-    walk.string();
-    walk.longs(2);
+    walk.string(); // key
+    walk.string(); // digest
+    walk.longs(3); // from, to, first
     walk.skip(1); // complete
   });
 }

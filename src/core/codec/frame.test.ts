@@ -32,7 +32,7 @@ const SMALL: Frame = {
   applied: [{ stream: OTHER, seq: 12 }],
   egressClass: FULL_CLASS,
   omitted: [],
-  idempotency: [{ key: 'batch-1', from: 41, to: 43, complete: true }],
+  idempotency: [{ key: 'batch-1', digest: '00112233aabbccdd', from: 41, to: 43, first: 0, complete: true }],
   replay: null,
   payload: encodeChanges([
     { operation: 'upsert', eventTimeUs: 1, key: Buffer.from('k1'), row: Buffer.from([1]), offset: 0 },
@@ -45,11 +45,11 @@ const SMALL: Frame = {
  * logs on disk and peers of other releases would not be understood, so it takes a new version byte.
  */
 const SMALL_HEX =
-  '41460100000000d39e5c900ae297dacf89b32b44d8be1c8dce9f5149a555d4b89816d33ef6b6033f44666c69676874732f302f75732d656173742f' +
-  '3966336332623161303063346432653806525600403030313132323333343435353636373738383939616162626363646465656666000102030405' +
-  '060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1ff681e682b9660ef881e682b9660244666c69676874732f302f65752d776573742f' +
-  '3030303030303030303030303030303118000866756c6c00020e62617463682d315256010000460000000000000000010002000000016b310101ff' +
-  'ffffffffffffff0002000000006b32';
+  '41460100000000e5010cc8c2b134e7fce9023623c787dbc58726a6f797ba48020a61fab61fe7eb5244666c69676874732f302f75732d65617374' +
+  '2f396633633262316130306334643265380652560040303031313232333334343535363637373838393961616262636364646565666600010203' +
+  '0405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1ff681e682b9660ef881e682b9660244666c69676874732f302f65752d7765' +
+  '73742f3030303030303030303030303030303118000866756c6c00020e62617463682d3120303031313232333361616262636364645256000100' +
+  '00460000000000000000010002000000016b310101ffffffffffffffff0002000000006b32';
 
 const REPLAYED: Frame = {
   ...SMALL,
@@ -241,7 +241,9 @@ const anyFrame: fc.Arbitrary<Frame> = fc
     applied: fc.uniqueArray(position, { selector: (item) => item.stream }),
     egressClass: fc.constant(FULL_CLASS),
     omitted: fc.array(fc.record({ reason: fc.string(), count: seq })),
-    idempotency: fc.array(fc.record({ key: fc.string(), from: seq, to: seq, complete: fc.boolean() })),
+    idempotency: fc.array(
+      fc.record({ key: fc.string(), digest: fc.string(), from: seq, to: seq, first: seq, complete: fc.boolean() }),
+    ),
     replay: fc.option(
       fc.record({
         tail: fc.record({ stream, from: seq, length: fc.integer({ min: 1, max: 9 }) }),

@@ -18,8 +18,12 @@ const KINDS: readonly FrameKind[] = ['rows', 'definition', 'epoch'];
 /** Which changes of the frame a client's idempotency key covers, as seqs (from, to]. A request may span several frames. */
 export interface IdempotencyEntry {
   readonly key: string;
+  /** 16 hexadecimal digits of the content of the whole request in this partition: the same key with other rows is an error. */
+  readonly digest: string;
   readonly from: number;
   readonly to: number;
+  /** Place of the first covered change in the request, from 0: what a retry after a seal need not append again. */
+  readonly first: number;
   /** The request's last changes in this stream: whoever applies this frame has all of it, and may remember the key. */
   readonly complete: boolean;
 }
@@ -121,8 +125,10 @@ const BODY = avro.Type.forSchema({
           name: 'Idempotency',
           fields: [
             { name: 'key', type: 'string' },
+            { name: 'digest', type: 'string' },
             { name: 'from', type: 'long' },
             { name: 'to', type: 'long' },
+            { name: 'first', type: 'long' },
             { name: 'complete', type: 'boolean' },
           ],
         },

@@ -1,5 +1,5 @@
 import { decodeChanges } from '#core/codec/changes';
-import { decodeFrame, type Frame } from '#core/codec/frame';
+import { decodeFrame, type Frame, type IdempotencyEntry, type ReplaySource } from '#core/codec/frame';
 import { encodeStoredRow } from '#core/codec/stored-row';
 import { AntipodeError, assert, toAntipodeError } from '#core/errors';
 import { LogHistogram } from '#core/histogram';
@@ -11,7 +11,9 @@ import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
 import type { OnlineStore, RowWrite } from '#ports/online-store';
 import {
+  decodeJsonRecord,
   encodeJsonRecord,
+  type IdempotencyRecord,
   idempotencyKey,
   replayedKey,
   SERVING_STATE_KEY,
@@ -285,19 +287,14 @@ export class Applier {
     }
     const id = parseStreamKey(frame.stream);
     assert(id !== undefined, `stream key ${frame.stream}`);
-    for (const entry of frame.idempotency) {
-      if (!entry.complete) continue;
-      records.set(
-        idempotencyKey(id, entry.key),
-        encodeJsonRecord({ stream: frame.stream, to: entry.to, atMs: frame.hlc.wallMs }),
-      );
-    }
-    if (frame.replay !== null)
-      records.set(replayedKey(frame.replay.tail.stream), encodeJsonRecord(frame.replay.tail.to));
+    if (frame.replay !== null) this.#collectReplay(frame.replay.tail, records);
     const codec = this.#views.version(frame.viewVersion);
     if (codec === undefined) {
       records.set(undecodableKey(frame.viewVersion, frame.stream, frame.from), encodeJsonRecord({ to: frame.to }));
       return;
+    }
+    for (const entry of frame.idempotency) {
+      this.#collectKey(frame, idempotencyKey(id, codec.view.name, entry.key), entry, records);
     }
     const original = frame.replay?.original;
     const origin = this.#originBytes(
@@ -318,6 +315,32 @@ export class Applier {
         }),
       });
     }
+  }
+
+  /** How much of a keyed request is held, counting what this batch adds. A part that leaves a hole adds nothing. */
+  #collectKey(frame: Frame, name: string, entry: IdempotencyEntry, records: Map<string, Buffer | null>): void {
+    const bytes = records.get(name) ?? this.#store.record(name);
+    const known = bytes === undefined ? undefined : decodeJsonRecord<IdempotencyRecord>(bytes);
+    const before = known?.digest === entry.digest ? known : undefined;
+    const held = before?.held ?? 0;
+    if (entry.first > held) return;
+    const record: IdempotencyRecord = {
+      stream: frame.stream,
+      to: entry.to,
+      atMs: frame.hlc.wallMs,
+      digest: entry.digest,
+      held: Math.max(held, entry.first + entry.to - entry.from),
+      complete: entry.complete || before?.complete === true,
+    };
+    records.set(name, encodeJsonRecord(record));
+  }
+
+  /** Parts of one tail may lie in the streams of several hubs, applied in any order: the position only grows. */
+  #collectReplay(tail: ReplaySource['tail'], records: Map<string, Buffer | null>): void {
+    const name = replayedKey(tail.stream);
+    const bytes = records.get(name) ?? this.#store.record(name);
+    const before = bytes === undefined ? 0 : decodeJsonRecord<number>(bytes);
+    records.set(name, encodeJsonRecord(Math.max(before, tail.to)));
   }
 
   /** P5.3: anything applied beyond a seal that is now known makes the whole store a projection of the wrong history. */

@@ -8,15 +8,26 @@ export const IDEMPOTENCY_KEPT_MS = 24 * 3600 * 1000;
 
 export const IDEMPOTENCY_PREFIX = 'idempotency/';
 
-/** Keys are remembered per partition: each partition's part of a write is deduplicated where its changes are. */
-export function idempotencyKey(partition: Pick<StreamId, 'namespace' | 'partition'>, key: string): string {
-  return `${IDEMPOTENCY_PREFIX}${partition.namespace}/${partition.partition}/${key}`;
+/**
+ * Keys are remembered per view, so that two pipelines may use the same ones, and per partition: each partition's part of a
+ * write is deduplicated where its changes are.
+ */
+export function idempotencyKey(
+  partition: Pick<StreamId, 'namespace' | 'partition'>,
+  view: string,
+  key: string,
+): string {
+  return `${IDEMPOTENCY_PREFIX}${partition.namespace}/${partition.partition}/${view}/${key}`;
 }
 
 export interface IdempotencyRecord {
   readonly stream: StreamKey;
   readonly to: number;
   readonly atMs: number;
+  readonly digest: string;
+  /** How many of the request's changes are held, from its first on; a seal may have cut the request in two. */
+  readonly held: number;
+  readonly complete: boolean;
 }
 
 export function encodeJsonRecord(value: unknown): Buffer {

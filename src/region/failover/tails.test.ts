@@ -34,6 +34,7 @@ const SEAL = 10;
 function hub(
   options: {
     holder?: boolean;
+    partly?: Readonly<Record<string, number>>;
     known?: readonly string[];
     replayed?: Record<string, number>;
     /** Epoch in which the hub appends. */
@@ -67,7 +68,11 @@ function hub(
   const appended: ReplayWrite[] = [];
   const writer: Pick<NamespaceWriter, 'settled' | 'knownKey' | 'replay'> = {
     settled: async () => undefined,
-    knownKey: (_partition, key) => (options.known?.includes(key) ? { stream: NEW, to: 1, atMs: 0 } : undefined),
+    knownKey: (_partition, _view, key) => {
+      const held = options.partly?.[key];
+      if (options.known?.includes(key)) return { stream: NEW, to: 1, atMs: 0, digest: 'd', held: 1, complete: true };
+      return held === undefined ? undefined : { stream: NEW, to: 1, atMs: 0, digest: 'd', held, complete: false };
+    },
     replay: async (write) => {
       appended.push(write);
     },
@@ -182,9 +187,9 @@ test('a hub that lost the lease and came back takes again what lay beyond the se
 test('changes whose client tried again and was answered are left out; the others keep their places and keys', async () => {
   const { tails, appended } = hub({ known: ['again'] });
   const idempotency = [
-    { key: 'first', from: 10, to: 11, complete: true },
-    { key: 'again', from: 11, to: 13, complete: true },
-    { key: 'last', from: 13, to: 15, complete: false },
+    { key: 'first', digest: 'd', from: 10, to: 11, first: 0, complete: true },
+    { key: 'again', digest: 'd', from: 11, to: 13, first: 0, complete: true },
+    { key: 'last', digest: 'd', from: 13, to: 15, first: 0, complete: false },
   ];
   await tails.take(OLD, [rows(10, 'abcde', { idempotency })]);
   assert.equal(namesOf(appended[0]), 'ade');
@@ -193,14 +198,23 @@ test('changes whose client tried again and was answered are left out; the others
     [0, 3, 4],
   );
   assert.deepEqual(appended[0]?.entries, [
-    { key: 'first', first: 0, count: 1, complete: true },
-    { key: 'last', first: 1, count: 2, complete: false },
+    { key: 'first', digest: 'd', first: 0, at: 0, count: 1, complete: true },
+    { key: 'last', digest: 'd', first: 0, at: 1, count: 2, complete: false },
   ]);
+});
+
+test('of a request whose beginning is valid elsewhere only the rest is taken', async () => {
+  const { tails, appended } = hub({ partly: { cut: 3 } });
+  // The request's changes 2 to 5 are in this frame; the first three of it, 0 to 2, are held already.
+  const idempotency = [{ key: 'cut', digest: 'd', from: 10, to: 14, first: 2, complete: true }];
+  await tails.take(OLD, [rows(10, 'cdef', { idempotency })]);
+  assert.equal(namesOf(appended[0]), 'def');
+  assert.deepEqual(appended[0]?.entries, [{ key: 'cut', digest: 'd', first: 3, at: 0, count: 3, complete: true }]);
 });
 
 test('a frame of which everything is known already is passed over', async () => {
   const { tails, appended } = hub({ known: ['again'] });
-  const idempotency = [{ key: 'again', from: 10, to: 12, complete: true }];
+  const idempotency = [{ key: 'again', digest: 'd', from: 10, to: 12, first: 0, complete: true }];
   assert.equal(await tails.take(OLD, [rows(10, 'ab', { idempotency })]), 12);
   assert.deepEqual(appended, []);
 });

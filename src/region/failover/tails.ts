@@ -21,10 +21,11 @@ const REPLAY_TIMEOUT_MS = 30_000;
 interface Tail {
   readonly stream: StreamKey;
   readonly from: number;
-  readonly to: number;
+  /** Grows when frames become durable that were on their way to disk when the seal became known. */
+  to: number;
   replayedTo: number;
-  announced: boolean;
-  done: boolean;
+  /** Epoch whose hub said that it holds all of it; another hub is asked again, because its history may lack the replay. */
+  doneIn: number | null;
 }
 
 /**
@@ -49,7 +50,8 @@ export class Tails {
   /** Hub's side: how far each tail is taken over in this epoch, counting pieces of which nothing had to be appended. */
   readonly #taken = new Map<StreamKey, number>();
   #takenEpoch = 0;
-  readonly #taking = new Map<StreamKey, Promise<number>>();
+  /** One piece after the other, whatever its stream: a tail may hold what another tail holds too. */
+  #taking: Promise<unknown> = Promise.resolve();
   #offering: Promise<void> | undefined;
 
   constructor(options: {
@@ -86,35 +88,16 @@ export class Tails {
       stream: tail.stream,
       from: tail.from,
       to: tail.to,
-      state: tail.done ? 'replayed' : this.#policy === 'keep' ? 'kept' : 'replaying',
+      state: tail.doneIn !== null ? 'replayed' : this.#policy === 'keep' ? 'kept' : 'replaying',
       replayed: Math.max(0, tail.replayedTo - tail.from),
     }));
   }
 
   /** Looks for tails under the record that is known now, and goes on offering what is left. Called regularly. */
   async tend(): Promise<void> {
-    for (const stream of this.#log.streams()) {
-      const standing = this.#log.standing(stream);
-      if (standing.kind !== 'sealed') continue;
-      const head = this.#log.head(stream).seq;
-      if (head <= standing.seal || this.#tails.has(stream)) continue;
-      const tail: Tail = {
-        stream,
-        from: standing.seal,
-        to: head,
-        replayedTo: standing.seal,
-        announced: false,
-        done: false,
-      };
-      this.#tails.set(stream, tail);
-      this.#events.add(
-        'tail-found',
-        'warning',
-        `${head - standing.seal} changes of ${stream} lie beyond its seal ${standing.seal}`,
-        { stream, from: standing.seal, to: head },
-      );
-      this.#audit.note(this.#region, 'tail-found', { stream, from: standing.seal, to: head });
-    }
+    const epoch = this.#log.lease?.record.epoch ?? null;
+    for (const stream of this.#log.streams()) this.#look(stream);
+    for (const tail of this.#tails.values()) if (tail.doneIn !== epoch) tail.doneIn = null;
     if (this.#policy !== 'replay') return;
     this.#offering ??= this.#offerAll().finally(() => {
       this.#offering = undefined;
@@ -122,76 +105,76 @@ export class Tails {
     await this.#offering;
   }
 
-  /** Hub's side: takes over a piece of a tail. Answers up to which seq the tail is taken over, for the sender to go on from. */
-  async take(stream: StreamKey, frames: readonly Buffer[]): Promise<number> {
-    const before = this.#taking.get(stream) ?? Promise.resolve(0);
-    const next = before.catch(() => 0).then(() => this.#takeInOrder(stream, frames));
-    this.#taking.set(stream, next);
-    try {
-      return await next;
-    } finally {
-      if (this.#taking.get(stream) === next) this.#taking.delete(stream);
-    }
+  #look(stream: StreamKey): void {
+    const standing = this.#log.standing(stream);
+    if (standing.kind !== 'sealed') return;
+    const { seal } = standing;
+    const head = this.#log.head(stream).seq;
+    const known = this.#tails.get(stream);
+    if (head <= seal || known?.to === head) return;
+    if (known === undefined) this.#tails.set(stream, { stream, from: seal, to: head, replayedTo: seal, doneIn: null });
+    else Object.assign(known, { to: head, doneIn: null });
+    const message = `${head - seal} changes of ${stream} lie beyond its seal ${seal}`;
+    this.#events.add('tail-found', 'warning', message, { stream, from: seal, to: head });
+    this.#audit.note(this.#region, 'tail-found', { stream, from: seal, to: head });
   }
 
+  /** Hub's side: takes over a piece of a tail. Answers up to which seq the tail is taken over, for the sender to go on from. */
+  take(stream: StreamKey, frames: readonly Buffer[]): Promise<number> {
+    const next = this.#taking.then(() => this.#takeInOrder(stream, frames));
+    this.#taking = next.catch(() => undefined);
+    return next;
+  }
+
+  /** One tail that cannot go on does not hold up the others; only a hub that is away ends the round. */
   async #offerAll(): Promise<void> {
     for (const tail of this.#tails.values()) {
       try {
         await this.#offer(tail);
       } catch (caught) {
-        const error = toAntipodeError(caught);
-        if (error.code === 'INTERNAL') throw error;
-        // The hub is away, or is another one by now: the next round goes on where it says it is.
-        return;
+        const { code } = toAntipodeError(caught);
+        if (code === 'INTERNAL') throw caught;
+        if (code === 'PEER_UNAVAILABLE' || code === 'PEER_TIMEOUT' || code === 'NOT_HOLDER') return;
       }
     }
   }
 
+  /** Asks the hub where it is, then sends piece after piece from there until all is taken over. */
   async #offer(tail: Tail): Promise<void> {
-    while (!tail.done) {
+    let frames: readonly { readonly to: number; readonly bytes: Uint8Array }[] = [];
+    while (tail.doneIn === null) {
       const hub = this.#gate.hub();
-      if (hub === undefined) return;
-      const frames = this.#log.read(tail.stream, tail.replayedTo, PIECE_BYTES).filter((frame) => frame.to <= tail.to);
-      const replayedTo =
-        hub === this.#region
-          ? await this.take(
-              tail.stream,
-              frames.map((frame) => Buffer.from(frame.bytes)),
-            )
-          : await this.#send(hub, tail.stream, frames);
-      if (replayedTo <= tail.replayedTo && frames.length > 0 && replayedTo < tail.to) {
-        // The hub knows less than was thought (a new hub): go back to where it is; at the same place wait for the next round.
-        const stuck = replayedTo === tail.replayedTo;
-        tail.replayedTo = Math.max(tail.from, replayedTo);
-        if (stuck) return;
-        continue;
-      }
-      tail.replayedTo = replayedTo;
-      if (tail.replayedTo >= tail.to) {
-        tail.done = true;
-        this.#events.add(
-          'tail-replayed',
-          'info',
-          `${tail.to - tail.from} changes beyond the seal of ${tail.stream} were taken over by ${hub}`,
-          { stream: tail.stream },
-        );
-        this.#audit.note(this.#region, 'tail-replayed', {
-          stream: tail.stream,
-          from: tail.from,
-          to: tail.to,
-          hub,
-        });
-      }
+      const epoch = this.#log.lease?.record.epoch;
+      if (hub === undefined || epoch === undefined) return;
+      const before = tail.replayedTo;
+      tail.replayedTo = Math.max(tail.from, await this.#send(hub, tail.stream, frames));
+      if (tail.replayedTo >= tail.to) return this.#finish(tail, hub, epoch);
+      // The same place after a piece: something holds the hub up; the next round tries again.
+      if (frames.length > 0 && tail.replayedTo <= before) return;
+      frames = this.#log.read(tail.stream, tail.replayedTo, PIECE_BYTES).filter((frame) => frame.to <= tail.to);
+      if (frames.length === 0) return;
     }
+  }
+
+  #finish(tail: Tail, hub: string, epoch: number): void {
+    tail.doneIn = epoch;
+    const { stream, from, to } = tail;
+    const message = `${to - from} changes beyond the seal of ${stream} were taken over by ${hub}`;
+    this.#events.add('tail-replayed', 'info', message, { stream });
+    this.#audit.note(this.#region, 'tail-replayed', { stream, from, to, hub, epoch });
   }
 
   async #send(hub: string, stream: StreamKey, frames: readonly { readonly bytes: Uint8Array }[]): Promise<number> {
-    const { answer } = await this.#peers.request(
-      hub,
-      'replay',
-      { namespace: this.#namespace, stream },
-      { timeoutMs: REPLAY_TIMEOUT_MS, blob: packFrames(frames) },
-    );
+    if (hub === this.#region)
+      return this.take(
+        stream,
+        frames.map(({ bytes }) => Buffer.from(bytes)),
+      );
+    const body = { namespace: this.#namespace, stream };
+    const { answer } = await this.#peers.request(hub, 'replay', body, {
+      timeoutMs: REPLAY_TIMEOUT_MS,
+      blob: packFrames(frames),
+    });
     return answer.replayedTo;
   }
 
@@ -205,10 +188,17 @@ export class Tails {
     if (grant.epoch !== this.#takenEpoch) this.#taken.clear();
     this.#takenEpoch = grant.epoch;
     let position = Math.max(standing.seal, this.#takenTo(stream));
+    const before = position;
     for (const bytes of frames) {
       const { frame } = decodeFrame(bytes);
-      if (frame.stream !== stream)
+      if (frame.stream !== stream) {
+        this.#audit.note(this.#region, 'frame-refused', {
+          stream,
+          code: 'FRAME_FOREIGN_ORIGIN',
+          offered: frame.stream,
+        });
         throw new AntipodeError('FRAME_FOREIGN_ORIGIN', `a frame of ${frame.stream} was offered as one of ${stream}`);
+      }
       if (frame.to <= position) continue;
       if (frame.from > position) break;
       if (frame.kind === 'rows') await this.#takeRows(frame);
@@ -216,6 +206,8 @@ export class Tails {
       position = frame.to;
       this.#taken.set(stream, position);
     }
+    if (position > before)
+      this.#audit.note(this.#region, 'tail-taken', { stream, from: before, to: position, epoch: grant.epoch });
     return position;
   }
 
@@ -239,16 +231,25 @@ export class Tails {
     const kept = all.map(() => true);
     const carried: IdempotencyEntry[] = [];
     for (const entry of frame.idempotency) {
-      await this.#writer.settled(entry.key);
-      if (this.#writer.knownKey(id.partition, entry.key) === undefined) carried.push(entry);
-      // The client tried again and the new hub accepted it: the same write, under another change id.
-      else kept.fill(false, entry.from - frame.from, entry.to - frame.from);
+      await this.#writer.settled(codec.view.name, entry.key);
+      const known = this.#writer.knownKey(id.partition, codec.view.name, entry.key);
+      const count = entry.to - entry.from;
+      // The client tried again and the new hub accepted it, all of it or its beginning: the same write under other change ids.
+      const held =
+        known === undefined || known.digest !== entry.digest
+          ? 0
+          : known.complete
+            ? Number.POSITIVE_INFINITY
+            : known.held;
+      const dropped = Math.min(count, Math.max(0, held - entry.first));
+      kept.fill(false, entry.from - frame.from, entry.from - frame.from + dropped);
+      if (dropped < count) carried.push({ ...entry, from: entry.from + dropped, first: entry.first + dropped });
     }
     const keptBefore = (index: number): number => kept.slice(0, index).filter(Boolean).length;
     const changes = all.filter((_, index) => kept[index]);
-    const entries = carried.map((entry) => {
-      const first = keptBefore(entry.from - frame.from);
-      return { key: entry.key, first, count: keptBefore(entry.to - frame.from) - first, complete: entry.complete };
+    const entries = carried.map(({ from, to, ...identity }) => {
+      const at = keptBefore(from - frame.from);
+      return { ...identity, at, count: keptBefore(to - frame.from) - at };
     });
     if (changes.length > 0) await this.#writer.replay({ codec, partition: id.partition, changes, entries, source });
   }

@@ -39,7 +39,11 @@ function builder(): { builder: FrameBuilder; reserve: (count: number) => { wallM
 test('frames follow one another in seqs, hashes and clock readings', () => {
   const { builder: frames, reserve } = builder();
   frames.definition(CONTEXT, reserve(1), Buffer.from('{}'));
-  frames.rows(CONTEXT, [{ changes: changes(FRAME_CHANGES_TARGET + 10), idempotencyKey: 'k' }], reserve);
+  frames.rows(
+    CONTEXT,
+    [{ changes: changes(FRAME_CHANGES_TARGET + 10), idempotency: { key: 'k', digest: 'd', first: 0 } }],
+    reserve,
+  );
   const decoded = frames.frames.map(({ bytes }) => decodeFrame(bytes));
   let seq = 100;
   let previous: Uint8Array = ZERO_HASH;
@@ -62,10 +66,10 @@ test('a request that spans frames has its key in each, complete only in the last
   frames.rows(
     CONTEXT,
     [
-      { changes: first, idempotencyKey: 'a' },
-      { changes: changes(FRAME_CHANGES_TARGET + 1), idempotencyKey: 'b' },
-      { changes: changes(1), idempotencyKey: null },
-      { changes: changes(1), idempotencyKey: 'c' },
+      { changes: first, idempotency: { key: 'a', digest: 'd', first: 0 } },
+      { changes: changes(FRAME_CHANGES_TARGET + 1), idempotency: { key: 'b', digest: 'd', first: 0 } },
+      { changes: changes(1), idempotency: null },
+      { changes: changes(1), idempotency: { key: 'c', digest: 'd', first: 0 } },
     ],
     reserve,
   );
@@ -75,18 +79,22 @@ test('a request that spans frames has its key in each, complete only in the last
     decoded.map((frame) => frame.idempotency.map((entry) => ({ ...entry }))),
     [
       [
-        { key: 'a', from: 100, to: 100 + T - 1, complete: true },
-        { key: 'b', from: 100 + T - 1, to: 100 + T, complete: false },
+        { key: 'a', digest: 'd', from: 100, to: 100 + T - 1, first: 0, complete: true },
+        { key: 'b', digest: 'd', from: 100 + T - 1, to: 100 + T, first: 0, complete: false },
       ],
-      [{ key: 'b', from: 100 + T, to: 100 + 2 * T, complete: true }],
-      [{ key: 'c', from: 100 + 2 * T + 1, to: 100 + 2 * T + 2, complete: true }],
+      [{ key: 'b', digest: 'd', from: 100 + T, to: 100 + 2 * T, first: 1, complete: true }],
+      [{ key: 'c', digest: 'd', from: 100 + 2 * T + 1, to: 100 + 2 * T + 2, first: 0, complete: true }],
     ],
   );
 });
 
 test('a frame ends at its byte target too, and a single large change still gets one', () => {
   const { builder: frames, reserve } = builder();
-  frames.rows(CONTEXT, [{ changes: changes(5, FRAME_BYTES_TARGET), idempotencyKey: 'k' }], reserve);
+  frames.rows(
+    CONTEXT,
+    [{ changes: changes(5, FRAME_BYTES_TARGET), idempotency: { key: 'k', digest: 'd', first: 0 } }],
+    reserve,
+  );
   assert.deepEqual(
     frames.frames.map(({ from, to }) => to - from),
     [1, 1, 1, 1, 1],
@@ -109,10 +117,19 @@ test('replayed changes keep their places and their source; keys are moved to the
   const replayed = changes(4)
     .map((change, offset) => ({ ...change, offset }))
     .filter(({ offset }) => offset !== 1);
-  frames.replay(CONTEXT, reserve(3), replayed, [{ key: 'k', first: 1, count: 2, complete: true }], source);
+  frames.replay(
+    CONTEXT,
+    reserve(3),
+    replayed,
+    [{ key: 'k', digest: 'd', first: 0, at: 1, count: 2, complete: true }],
+    source,
+  );
   const { frame } = decodeFrame(frames.frames[0]?.bytes as Buffer);
   assert.deepEqual(frame.replay, source);
-  assert.deepEqual({ ...frame.idempotency[0] }, { key: 'k', from: 101, to: 103, complete: true });
+  assert.deepEqual(
+    { ...frame.idempotency[0] },
+    { key: 'k', digest: 'd', from: 101, to: 103, first: 0, complete: true },
+  );
   assert.deepEqual(
     decodeChanges(frame.payload, 3).map(({ offset }) => offset),
     [0, 2, 3],

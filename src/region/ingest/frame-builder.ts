@@ -17,13 +17,19 @@ export const FRAME_BYTES_TARGET = 256 * 1024;
 export interface FramePart {
   readonly changes: readonly Omit<Change, 'offset'>[];
   /** The client's; null when it gave none, and then nobody can ask for it again. */
-  readonly idempotencyKey: string | null;
+  readonly idempotency: PartIdentity | null;
 }
 
-/** An idempotency key of a replayed frame: which of the changes it covers, by index. */
-export interface ReplayEntry {
+/** The key of a request, the digest of its whole content in the partition, and where in it the part begins. */
+export interface PartIdentity {
   readonly key: string;
+  readonly digest: string;
   readonly first: number;
+}
+
+/** An idempotency key of a replayed frame: it covers `count` of the frame's changes from index `at`. */
+export interface ReplayEntry extends PartIdentity {
+  readonly at: number;
   readonly count: number;
   readonly complete: boolean;
 }
@@ -70,19 +76,26 @@ export class FrameBuilder {
       entries = [];
       bytes = 0;
     };
-    for (const { changes: added, idempotencyKey: key } of parts) {
-      let from = this.#head.seq + changes.length;
-      const position = (): number => this.#head.seq + changes.length;
+    for (const { changes: added, idempotency } of parts) {
+      let taken = 0;
+      let marked = 0;
+      const mark = (complete: boolean): void => {
+        if (idempotency === null || (taken === marked && !complete)) return;
+        const to = this.#head.seq + changes.length;
+        const { key, digest, first } = idempotency;
+        entries.push({ key, digest, from: to - (taken - marked), to, first: first + marked, complete });
+        marked = taken;
+      };
       for (const change of added) {
         if (changes.length >= FRAME_CHANGES_TARGET || (bytes >= FRAME_BYTES_TARGET && changes.length > 0)) {
-          if (key !== null && position() > from) entries.push({ key, from, to: position(), complete: false });
+          mark(false);
           flush();
-          from = position();
         }
         changes.push({ ...change, offset: changes.length });
         bytes += changeBytes(change);
+        taken += 1;
       }
-      if (key !== null) entries.push({ key, from, to: position(), complete: true });
+      mark(true);
     }
     flush();
   }
@@ -95,11 +108,10 @@ export class FrameBuilder {
     entries: readonly ReplayEntry[],
     source: ReplaySource,
   ): void {
-    const idempotency = entries.map(({ key, first, count, complete }) => ({
-      key,
-      from: this.#head.seq + first,
-      to: this.#head.seq + first + count,
-      complete,
+    const idempotency = entries.map(({ at, count, ...entry }) => ({
+      ...entry,
+      from: this.#head.seq + at,
+      to: this.#head.seq + at + count,
     }));
     this.#push('rows', context, hlc, changes.length, encodeChanges(changes), idempotency, source);
   }

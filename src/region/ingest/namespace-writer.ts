@@ -13,9 +13,11 @@ import type { Applier } from '#region/apply/applier';
 import { decodeJsonRecord, type IdempotencyRecord, idempotencyKey } from '#region/apply/records';
 import type { ViewRegistry } from '#region/apply/view-registry';
 import type { IngestChange } from '#region/engine-api';
-import { FrameBuilder, type FramePart, type ReplayEntry } from '#region/ingest/frame-builder';
+import { FrameBuilder, type FramePart, type PartIdentity, type ReplayEntry } from '#region/ingest/frame-builder';
 import type { HlcService } from '#region/ingest/hlc-service';
 import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
+import { InFlightKeys, reused } from '#region/ingest/in-flight-keys';
+import { requestDigest } from '#region/ingest/request-digest';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 
 /** Bytes of changes taken into one group commit. */
@@ -43,8 +45,8 @@ export interface ReplayWrite {
 
 interface ClientWrite {
   readonly codec: ViewCodec;
-  readonly key: string | null;
-  readonly parts: ReadonlyMap<number, readonly IngestChange[]>;
+  /** By partition. */
+  readonly parts: ReadonlyMap<number, FramePart>;
 }
 
 interface Pending {
@@ -54,10 +56,29 @@ interface Pending {
   readonly bytes: number;
   readonly resolve: (positions: Record<StreamKey, number>) => void;
   readonly reject: (error: AntipodeError) => void;
+  /** Called when the outcome is in the store, or certainly never will be; perhaps after the answer. */
+  readonly settle: () => void;
+}
+
+interface Enqueued {
+  readonly answer: Promise<Record<StreamKey, number>>;
+  readonly settled: Promise<void>;
 }
 
 /** Thrown inside a commit when the clock's persisted bound was reached; the commit is built again. */
 class ClockBound extends Error {}
+
+/** The log took the frames of some streams and refused those of others: the outcome of the whole batch is open. */
+class PartlyLogged extends Error {
+  readonly error: AntipodeError;
+  readonly taken: Readonly<Record<StreamKey, number>>;
+
+  constructor(taken: Readonly<Record<StreamKey, number>>, cause: unknown) {
+    super('only a part of the write was logged', { cause });
+    this.taken = taken;
+    this.error = new AntipodeError('OUTCOME_UNKNOWN', this.message, { cause });
+  }
+}
 
 /**
  * Appends to the streams of one namespace. Requests that arrive while a commit is on its way to disk share the next one
@@ -76,7 +97,7 @@ export class NamespaceWriter {
   readonly #applier: Applier;
   readonly #gate: HolderGate;
   readonly #defined = new Set<string>();
-  readonly #inFlight = new Map<string, Promise<Record<StreamKey, number>>>();
+  readonly #inFlight = new InFlightKeys();
   #pending: Pending[] = [];
   #outstandingBytes = 0;
   #committing: Promise<void> | undefined;
@@ -110,49 +131,53 @@ export class NamespaceWriter {
    * on its way or applied.
    */
   async write(codec: ViewCodec, changes: readonly IngestChange[], key: string | null): Promise<WriteReceipt> {
-    const running = key === null ? undefined : this.#inFlight.get(key);
-    if (running !== undefined) return { duplicate: true, positions: await running };
-    const parts = new Map<number, IngestChange[]>();
-    for (const change of changes) {
-      const partition = this.#partitions === 1 ? 0 : fnv1a(change.key) % this.#partitions;
-      const part = parts.get(partition);
-      const stamped = change.operation === 'delete' ? this.#deleteAfterStored(codec, change) : change;
-      if (part === undefined) parts.set(partition, [stamped]);
-      else part.push(stamped);
-    }
-    const known: Record<StreamKey, number> = {};
-    for (const partition of [...parts.keys()]) {
-      const record = key === null ? undefined : this.knownKey(partition, key);
-      if (record === undefined) continue;
-      known[record.stream] = record.to;
-      parts.delete(partition);
-    }
-    if (parts.size === 0) return { duplicate: Object.keys(known).length > 0, positions: known };
     const bytes = changes.reduce((sum, change) => sum + change.key.length + change.row.length + 32, 0);
-    const appended = this.#enqueue({ kind: 'client', write: { codec, key, parts } }, bytes);
-    if (key === null) return { duplicate: false, positions: await appended };
-    this.#inFlight.set(key, appended);
-    try {
-      return { duplicate: false, positions: { ...known, ...(await appended) } };
-    } finally {
-      this.#inFlight.delete(key);
+    const partitions = this.#split(changes);
+    if (key === null) {
+      const parts = mapValues(partitions, (part) => this.#part(codec, part, null, 0));
+      return {
+        duplicate: false,
+        positions: await this.#enqueue({ kind: 'client', write: { codec, parts } }, bytes).answer,
+      };
     }
+    const name = InFlightKeys.nameOf(codec.view.name, key);
+    const digest = requestDigest(changes);
+    const running = await this.#inFlight.same(name, digest);
+    if (running !== undefined) return { duplicate: true, positions: await running };
+    const known: Record<StreamKey, number> = {};
+    const parts = new Map<number, FramePart>();
+    for (const [partition, part] of partitions) {
+      const identity = { key, digest: requestDigest(part), first: 0 };
+      const record = this.knownKey(partition, codec.view.name, key);
+      if (record !== undefined && record.digest !== identity.digest) throw reused(name);
+      if (record !== undefined) known[record.stream] = record.to;
+      if (record?.complete !== true) parts.set(partition, this.#part(codec, part, identity, record?.held ?? 0));
+    }
+    if (parts.size === 0) return { duplicate: true, positions: known };
+    const { answer, settled } = this.#enqueue({ kind: 'client', write: { codec, parts } }, bytes);
+    this.#inFlight.add(name, { digest, answer, settled });
+    return { duplicate: false, positions: { ...known, ...(await answer) } };
   }
 
-  /** Appends a tail frame's changes; resolves when durable and applied here. */
+  /** Appends a tail frame's changes; resolves when durable and applied here. Retries of their keys wait for it. */
   async replay(write: ReplayWrite): Promise<void> {
     const bytes = write.changes.reduce((sum, change) => sum + change.key.length + change.row.length + 32, 0);
-    await this.#enqueue({ kind: 'replay', write }, bytes);
+    const { answer, settled } = this.#enqueue({ kind: 'replay', write }, bytes);
+    for (const { key } of write.entries) {
+      this.#inFlight.add(InFlightKeys.nameOf(write.codec.view.name, key), { digest: null, answer, settled });
+    }
+    await answer;
   }
 
-  /** What is known of an idempotency key in a partition, once every write of that key on its way has ended. */
-  knownKey(partition: number, key: string): IdempotencyRecord | undefined {
-    const bytes = this.#store.record(idempotencyKey({ namespace: this.#namespace, partition }, key));
+  /** What the store knows of an idempotency key in a partition. */
+  knownKey(partition: number, view: string, key: string): IdempotencyRecord | undefined {
+    const bytes = this.#store.record(idempotencyKey({ namespace: this.#namespace, partition }, view, key));
     return bytes === undefined ? undefined : decodeJsonRecord<IdempotencyRecord>(bytes);
   }
 
-  async settled(key: string): Promise<void> {
-    await this.#inFlight.get(key)?.catch(() => undefined);
+  /** Resolves when no write is on its way under the key: the store then knows all there is to know. */
+  async settled(view: string, key: string): Promise<void> {
+    await this.#inFlight.settled(InFlightKeys.nameOf(view, key));
   }
 
   /** First append of a new holder (P6.6). Resolves when durable. */
@@ -180,13 +205,33 @@ export class NamespaceWriter {
     while (this.#committing !== undefined) await this.#committing;
   }
 
+  #split(changes: readonly IngestChange[]): Map<number, IngestChange[]> {
+    const partitions = new Map<number, IngestChange[]>();
+    for (const change of changes) {
+      const partition = this.#partitions === 1 ? 0 : fnv1a(change.key) % this.#partitions;
+      const part = partitions.get(partition);
+      if (part === undefined) partitions.set(partition, [change]);
+      else part.push(change);
+    }
+    return partitions;
+  }
+
+  /** What is left to append of a request's part when the first `held` changes are held already. */
+  #part(codec: ViewCodec, changes: readonly IngestChange[], identity: PartIdentity | null, held: number): FramePart {
+    const left = held === 0 ? changes : changes.slice(held);
+    return {
+      changes: left.map((change) => (change.operation === 'delete' ? this.#deleteAfterStored(codec, change) : change)),
+      idempotency: identity === null ? null : { ...identity, first: held },
+    };
+  }
+
   #deleteAfterStored(codec: ViewCodec, change: IngestChange): IngestChange {
     const stored = this.#store.row(codec.rowKey(change.key));
     if (stored === undefined) return change;
     return { ...change, eventTimeUs: Math.max(change.eventTimeUs, readEventTimeUs(stored)) };
   }
 
-  #enqueue(work: Pending['work'], bytes: number): Promise<Record<StreamKey, number>> {
+  #enqueue(work: Pending['work'], bytes: number): Enqueued {
     if (this.#outstandingBytes + bytes > OUTSTANDING_BYTES_MAX && this.#outstandingBytes > 0) {
       throw new AntipodeError(
         'OVERLOADED',
@@ -197,15 +242,16 @@ export class NamespaceWriter {
       throw new AntipodeError('DISK_FULL', `less than ${DISK_RESERVE_BYTES / 1024 / 1024} MiB are free for the log`);
     }
     this.#outstandingBytes += bytes;
-    const appended = new Promise<Record<StreamKey, number>>((resolve, reject) => {
-      this.#pending.push({ work, bytes, resolve, reject });
-    }).finally(() => {
+    const settling = Promise.withResolvers<void>();
+    const answering = Promise.withResolvers<Record<StreamKey, number>>();
+    this.#pending.push({ work, bytes, ...answering, settle: settling.resolve });
+    const answer = answering.promise.finally(() => {
       this.#outstandingBytes -= bytes;
     });
     this.#committing ??= this.#commitAll().finally(() => {
       this.#committing = undefined;
     });
-    return appended;
+    return { answer, settled: settling.promise };
   }
 
   async #commitAll(): Promise<void> {
@@ -221,8 +267,13 @@ export class NamespaceWriter {
           this.#pending.unshift(...batch);
           continue;
         }
-        const error = toAntipodeError(caught);
-        for (const item of batch) item.reject(error);
+        const error = caught instanceof PartlyLogged ? caught.error : toAntipodeError(caught);
+        // What was logged in part may still become valid: until that is decided a retry of its key waits.
+        const decided = caught instanceof PartlyLogged ? this.#applied(caught.taken) : Promise.resolve();
+        for (const item of batch) {
+          item.reject(error);
+          decided.then(item.settle, item.settle);
+        }
         if (error.code === 'INTERNAL') this.#host.fatal(error);
       }
     }
@@ -243,10 +294,24 @@ export class NamespaceWriter {
       throw new AntipodeError('NOT_HOLDER', `this region does not hold the lease of ${this.#namespace}`);
     const builders = new Map<StreamKey, FrameBuilder>();
     const { positions, defined } = this.#build(batch, grant, builders);
-    const durable = [...builders].map(([stream, builder]) => this.#log.append(stream, grant.epoch, builder.frames));
+    await Promise.all(this.#append(builders, grant.epoch));
     for (const mark of defined) this.#defined.add(mark);
-    await Promise.all(durable);
     for (const item of batch) void this.#answer(item, grant.epoch, positions.get(item) ?? {});
+  }
+
+  /** Hands all frames to the log. A refusal after the first stream was taken leaves the batch's outcome open. */
+  #append(builders: ReadonlyMap<StreamKey, FrameBuilder>, epoch: number): Promise<void>[] {
+    const durable: Promise<void>[] = [];
+    for (const [stream, builder] of builders) {
+      try {
+        durable.push(this.#log.append(stream, epoch, builder.frames));
+      } catch (caught) {
+        if (durable.length === 0) throw caught;
+        const taken = [...builders].slice(0, durable.length).map(([key, { head }]) => [key, head.seq] as const);
+        throw new PartlyLogged(Object.fromEntries(taken), caught);
+      }
+    }
+    return durable;
   }
 
   #build(
@@ -279,11 +344,11 @@ export class NamespaceWriter {
     };
     for (const item of batch) {
       if (item.work.kind === 'client') {
-        const { codec, key, parts } = item.work.write;
-        for (const [partition, changes] of parts) {
+        const { codec, parts } = item.work.write;
+        for (const [partition, part] of parts) {
           const stream = grant.streams[partition] as StreamKey;
           const group = groups.get(`${stream} ${codec.view.version}`) ?? { codec, stream, parts: [], items: [] };
-          group.parts.push({ changes, idempotencyKey: key });
+          group.parts.push(part);
           group.items.push(item);
           groups.set(`${stream} ${codec.view.version}`, group);
         }
@@ -327,11 +392,15 @@ export class NamespaceWriter {
     };
   }
 
+  async #applied(positions: Readonly<Record<StreamKey, number>>): Promise<void> {
+    await Promise.all(Object.entries(positions).map(([stream, seq]) => this.#applier.applied(stream, seq)));
+  }
+
   async #answer(item: Pending, epoch: number, positions: Record<StreamKey, number>): Promise<void> {
     const late = new AbortController();
     try {
-      const applied = Promise.all(Object.entries(positions).map(([stream, seq]) => this.#applier.applied(stream, seq)));
-      applied.catch(() => undefined);
+      const applied = this.#applied(positions);
+      applied.then(item.settle, item.settle);
       await Promise.race([
         applied,
         this.#clock.sleep(APPLY_WAIT_MS_MAX, late.signal).then(() => {
@@ -348,4 +417,8 @@ export class NamespaceWriter {
       late.abort();
     }
   }
+}
+
+function mapValues<K, V, W>(map: ReadonlyMap<K, V>, change: (value: V) => W): Map<K, W> {
+  return new Map([...map].map(([key, value]) => [key, change(value)]));
 }
