@@ -5,6 +5,7 @@ import type { FaultKind, Knobs } from '#sim/knobs';
 import type { ControlMachine } from '#sim/machine/control-machine';
 import type { DeathKind, Machine } from '#sim/machine/machine';
 import type { RegionMachine } from '#sim/machine/region-machine';
+import { isNetworkFault, NetworkFaults } from '#sim/nemesis/network-faults';
 import type { SimNetwork } from '#sim/network/sim-network';
 
 export interface NemesisOptions {
@@ -21,10 +22,20 @@ export interface NemesisOptions {
 export class Nemesis {
   readonly counts = new Map<FaultKind, number>();
   readonly #o: NemesisOptions;
+  readonly #networkFaults: NetworkFaults;
   #running = false;
 
   constructor(options: NemesisOptions) {
     this.#o = options;
+    this.#networkFaults = new NetworkFaults({
+      random: options.random.fork('network'),
+      network: options.network,
+      regions: options.regions.map(({ name }) => name),
+      control: options.control.name,
+      hub: () => this.#hub().name,
+      lengthMs: options.knobs.faults.lengthMs,
+      later: (undo) => this.#later(undo),
+    });
   }
 
   start(): void {
@@ -70,6 +81,7 @@ export class Nemesis {
   #bring(kind: FaultKind): boolean {
     const { random, regions, control } = this.#o;
     this.#o.kernel.note('nemesis', kind);
+    if (isNetworkFault(kind)) return this.#networkFaults.bring(kind);
     switch (kind) {
       case 'crash-region':
         return this.#crash(random.pick(regions), 'process');
@@ -129,62 +141,6 @@ export class Nemesis {
         return this.#clockBack(random.pick(regions));
       case 'planned-failover':
         return this.#failover(random.pick(regions));
-      default:
-        return this.#bringToNetwork(kind);
-    }
-  }
-
-  #bringToNetwork(
-    kind:
-      | 'cut-one-way'
-      | 'cut-both-ways'
-      | 'isolate'
-      | 'isolate-hub'
-      | 'isolate-hub-with-one'
-      | 'cut-control'
-      | 'clog'
-      | 'reset-link'
-      | 'half-open-link',
-  ): boolean {
-    const { random, regions, control, network } = this.#o;
-    const nodes: readonly Machine[] = [...regions, control];
-    const a = random.pick(nodes).name;
-    const b = random.pick(nodes.filter(({ name }) => name !== a)).name;
-    switch (kind) {
-      case 'cut-one-way':
-        return this.#cut([[a, b]]);
-      case 'cut-both-ways':
-        return this.#cut([
-          [a, b],
-          [b, a],
-        ]);
-      case 'isolate':
-        return this.#isolate([a]);
-      case 'isolate-hub':
-        return this.#isolate([this.#hub().name]);
-      case 'isolate-hub-with-one': {
-        const hub = this.#hub();
-        return this.#isolate([hub.name, random.pick(regions.filter((region) => region !== hub)).name]);
-      }
-      case 'cut-control': {
-        const { name } = random.pick(regions);
-        return this.#cut([
-          [name, control.name],
-          [control.name, name],
-        ]);
-      }
-      case 'clog': {
-        const route = network.route(a, b);
-        route.clogMs = random.exponential(this.#o.knobs.faults.lengthMs / 2);
-        this.#later(() => {
-          route.clogMs = 0;
-        });
-        return true;
-      }
-      case 'reset-link':
-        return network.reset(a, b, 100) > 0;
-      case 'half-open-link':
-        return network.reset(a, b, 30_000) > 0;
       default:
         return kind satisfies never;
     }
@@ -268,21 +224,6 @@ export class Nemesis {
     return true;
   }
 
-  #cut(directions: readonly (readonly [string, string])[]): boolean {
-    const { network } = this.#o;
-    for (const [from, to] of directions) network.cut(from, to);
-    // Unclogged one after the other, in another order.
-    for (const [from, to] of directions) this.#later(() => network.heal(from, to));
-    return true;
-  }
-
-  /** Cuts off some nodes from all others. */
-  #isolate(inside: readonly string[]): boolean {
-    const { regions, control } = this.#o;
-    const outside = [control, ...regions].map(({ name }) => name).filter((name) => !inside.includes(name));
-    return this.#cut(inside.flatMap((a) => outside.flatMap((b) => [[a, b] as const, [b, a] as const])));
-  }
-
   /** Takes the hub away, and its successors soon after they have come, while the earlier ones return. */
   #chaseHub(): boolean {
     const { kernel, random, regions, control, knobs } = this.#o;
@@ -300,7 +241,7 @@ export class Nemesis {
           this.#o.network.healAll();
           for (const machine of regions) if (machine !== hub) machine.start();
           if (random.chance(0.3)) this.#crash(hub, 'process');
-          else this.#isolate([hub.name]);
+          else this.#networkFaults.isolate([hub.name]);
         });
       }
       kernel.schedule(50, undefined, 'chase', look);
