@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { encodeFrame, FULL_CLASS } from '#core/codec/frame';
 import { AntipodeError } from '#core/errors';
-import { firstRecord, type LeaseRecord } from '#core/failover/lease';
+import { firstRecord, type Lease, type LeaseRecord, promotedRecord } from '#core/failover/lease';
 import { ZERO_HASH } from '#core/hash';
 import type { AuditLog } from '#region/audit/audit-log';
 import type { LeaseWatch } from '#region/failover/lease-watch';
@@ -44,14 +44,14 @@ const FRAME = encodeFrame({
 /** What each peer answers to each request; a peer without an answer cannot be reached. */
 type Answers = Readonly<Record<string, { answer: unknown; blob?: Buffer }>>;
 
-function candidate(answers: Answers): { promoter: Promoter; written: LeaseRecord[] } {
+function candidate(answers: Answers, lease: Lease = LEASE): { promoter: Promoter; written: LeaseRecord[] } {
   const clock = new HandClock();
   const { log: changeLog, journal } = new HeldDisk().open();
   const log = new NamespaceLog({ namespace: 'flights', log: changeLog, journal, host: TEST_HOST, clock });
-  log.adopt(LEASE);
+  log.adopt(lease);
   const written: LeaseRecord[] = [];
   const watch: Pick<LeaseWatch, 'read' | 'compareAndSet'> = {
-    read: async () => LEASE,
+    read: async () => lease,
     compareAndSet: async (expected, record) => {
       written.push(record);
       return { kind: 'ok', revision: expected + 1 };
@@ -81,8 +81,8 @@ function candidate(answers: Answers): { promoter: Promoter; written: LeaseRecord
   return { promoter, written };
 }
 
-function win(promoter: Promoter, kind: 'planned' | 'automatic'): Promise<WonLease> {
-  return promoter.win(kind, LEASE, new AbortController().signal);
+function win(promoter: Promoter, kind: 'planned' | 'automatic', lease: Lease = LEASE): Promise<WonLease> {
+  return promoter.win(kind, lease, new AbortController().signal);
 }
 
 const DRAINED = { answer: { revision: 7, heads: { [STREAM]: 5 } } };
@@ -117,4 +117,34 @@ test('an automatic promotion of asynchronous writes is lossy however many promis
   const won = await win(promoter, 'automatic');
   assert.equal(won.lossy, true);
   assert.deepEqual(written[0]?.seals, { '1': { [STREAM]: 5 } });
+});
+
+/** The holder of epoch 2 has written nothing; epoch 1 was closed at the five changes that this candidate lacks. */
+const LATER: Lease = {
+  revision: 9,
+  record: promotedRecord(LEASE.record, {
+    holder: 'ap-south',
+    streams: ['flights/0/ap-south/00000000000000c1'],
+    seal: { [STREAM]: 5 },
+    promised: [],
+    missing: [],
+    lossy: true,
+  }),
+};
+
+test('a candidate that lacks a closed epoch fetches it before it promises anything', async () => {
+  const answers = { 'us-east fetch': FETCHED, 'us-east promise': { answer: { heads: {} } } };
+  const { promoter, written } = candidate(answers, LATER);
+  const won = await win(promoter, 'automatic', LATER);
+  assert.equal(won.lease.record.epoch, 3);
+  assert.deepEqual(written[0]?.seals['1'], { [STREAM]: 5 });
+});
+
+test('a candidate that cannot get a closed epoch does not become hub', async () => {
+  const { promoter, written } = candidate({ 'us-east promise': { answer: { heads: {} } } }, LATER);
+  await assert.rejects(win(promoter, 'automatic', LATER), {
+    code: 'FAILOVER_REFUSED',
+    message: /up to 0, its seal is 5/,
+  });
+  assert.deepEqual(written, []);
 });

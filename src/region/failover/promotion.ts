@@ -40,6 +40,7 @@ export async function preparePromotion(options: {
 }): Promise<PreparedPromotion> {
   const { region, lease, log, peers } = options;
   const { namespace, epoch, streams } = lease.record;
+  await fetchEarlierSeals(options);
   const own: CollectedPromise = { region, heads: await log.promise(epoch, lease.revision) };
   const asked = await Promise.all(
     options.others.map(async (other): Promise<CollectedPromise | undefined> => {
@@ -73,6 +74,40 @@ export async function preparePromotion(options: {
       };
     }
     counted = counted.filter((promise) => promise.region !== failed);
+  }
+}
+
+/**
+ * P6.5: a hub holds every closed epoch up to its seal. Asks every peer in turn for what is missing here; when nobody has it
+ * this region does not become hub, since what it would serve and vouch for has a hole.
+ */
+async function fetchEarlierSeals(options: {
+  readonly region: string;
+  readonly lease: Lease;
+  readonly log: NamespaceLog;
+  readonly peers: Peers;
+}): Promise<void> {
+  const { region, lease, log, peers } = options;
+  for (const seals of Object.values(lease.record.seals)) {
+    for (const [stream, upTo] of Object.entries(seals)) {
+      for (const source of peers.names) {
+        while (log.head(stream).seq < upTo && peers.connected(source)) {
+          try {
+            await fetchPiece({ stream, upTo, source, log, peers });
+          } catch (caught) {
+            if (toAntipodeError(caught).code === 'INTERNAL') throw caught;
+            break;
+          }
+        }
+      }
+      const { seq } = log.head(stream);
+      if (seq < upTo) {
+        const hole = `${region} holds ${stream} up to ${seq}, its seal is ${upTo}, and no connected region has the rest`;
+        throw new AntipodeError('FAILOVER_REFUSED', hole, {
+          remedy: 'Promote a region that holds it, or bring one back that does.',
+        });
+      }
+    }
   }
 }
 
