@@ -5,13 +5,13 @@ import { SimKernel } from '#sim/kernel/kernel';
 import { SeededRandom } from '#sim/kernel/seeded-random';
 import { Trace } from '#sim/kernel/trace';
 import { trapRealTime } from '#sim/kernel/traps';
-import { drawKnobs, type FaultKind, type Knobs } from '#sim/knobs';
+import { drawKnobs, type FaultKind, type Knobs, type NamespaceKnobs } from '#sim/knobs';
 import { ControlMachine } from '#sim/machine/control-machine';
 import { RegionMachine, type RunningRegion } from '#sim/machine/region-machine';
 import type { Mutant } from '#sim/mutant';
 import { Nemesis } from '#sim/nemesis/nemesis';
 import { SimNetwork } from '#sim/network/sim-network';
-import { brokenAudits, type Shortcoming, shortcomings } from '#sim/oracle/final-state';
+import { brokenAudits, FinalState, type Shortcoming } from '#sim/oracle/final-state';
 import { FrameArchive } from '#sim/oracle/frame-archive';
 import { limitOf } from '#sim/oracle/lease-view';
 import { RegionHistory } from '#sim/oracle/region-history';
@@ -58,6 +58,7 @@ export class Simulation {
   readonly logEvents = new Map<string, number>();
   readonly #views: readonly FeatureView[];
   readonly #archive: FrameArchive;
+  readonly #finalStates = new Map<string, FinalState>();
   readonly #mutant: Mutant | undefined;
 
   constructor(options: SimulateOptions) {
@@ -111,6 +112,17 @@ export class Simulation {
         onAcknowledged: (write, region, result) => this.#judgeAcknowledgement(write, region, result),
         onAnomaly: (text) => this.violations.add('health', text),
       },
+    });
+    for (const namespace of knobs.namespaces) this.#finalStates.set(namespace.name, this.#finalState(namespace));
+  }
+
+  #finalState(namespace: NamespaceKnobs): FinalState {
+    const views = this.#views.filter((view) => view.namespace === namespace.name);
+    return new FinalState({
+      namespace,
+      versions: views.map(({ version }) => version),
+      writes: this.clients.writes,
+      archive: this.#archive,
     });
   }
 
@@ -197,17 +209,8 @@ export class Simulation {
         });
     if (this.clients.open > 0) found.push({ oracle: 'I14', text: `${this.clients.open} requests have no answer` });
     if (found.length > 0) return found;
-    for (const namespace of this.knobs.namespaces)
-      found.push(
-        ...shortcomings({
-          namespace,
-          versions: this.#views.filter((view) => view.namespace === namespace.name).map((view) => view.version),
-          lease: this.control.lease(namespace.name),
-          regions,
-          writes: this.clients.writes,
-          archive: this.#archive,
-        }),
-      );
+    for (const [namespace, state] of this.#finalStates)
+      found.push(...state.shortcomings(this.control.lease(namespace), regions));
     return found.length > 0 ? found : brokenAudits(regions);
   }
 

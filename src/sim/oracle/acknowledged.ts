@@ -46,7 +46,6 @@ function add(map: Map<string, PlacedChange[]>, key: string, change: PlacedChange
 
 /** Every change that a client was told is durable stands in a valid frame, or in `tails` where the policy keeps those (I1). */
 export function lostChanges(options: {
-  readonly namespace: string;
   readonly writes: readonly WriteRecord[];
   readonly valid: readonly DecodedFrame[];
   readonly tails: readonly DecodedFrame[];
@@ -54,7 +53,7 @@ export function lostChanges(options: {
   const index = new ChangeIndex([...options.valid, ...options.tails]);
   const findings: Finding[] = [];
   for (const write of options.writes) {
-    if (write.namespace !== options.namespace || write.ackedMs === undefined) continue;
+    if (write.ackedMs === undefined) continue;
     const lost = ackedChanges(write).find(
       (change) =>
         !index

@@ -1,3 +1,4 @@
+import type { StreamKey } from '#core/model/stream';
 import type { OnlineStore } from '#ports/online-store';
 import { verifyAudit } from '#region/audit/audit-log';
 import type { NamespaceKnobs } from '#sim/knobs';
@@ -6,7 +7,7 @@ import { lostChanges, repeatedChanges } from '#sim/oracle/acknowledged';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
 import type { PlainLease } from '#sim/oracle/lease-view';
 import { referenceRows } from '#sim/oracle/reference-merge';
-import { tailFrames, validFrames } from '#sim/oracle/valid-frames';
+import { type NamedLog, tailFrames, type ValidFrames, validFrames } from '#sim/oracle/valid-frames';
 import type { Oracle } from '#sim/oracle/violations';
 import type { WriteRecord } from '#sim/workload/write-record';
 
@@ -38,49 +39,83 @@ function difference(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, strin
   return undefined;
 }
 
+interface LogVerdict {
+  /** What the logs held, and what had been acknowledged, when it was given. */
+  readonly of: string;
+  readonly findings: readonly Shortcoming[];
+  readonly reference: ReadonlyMap<string, string>;
+}
+
 /**
- * What is wrong with one namespace when all faults have ended; empty when nothing is. Asked again and again after the
- * heal: what does not get right within the bound is a violation.
+ * What is wrong with one namespace when all faults have ended; nothing, in the end. Asked again and again after the heal:
+ * what does not get right within the bound is a violation.
  */
-export function shortcomings(options: {
-  readonly namespace: NamespaceKnobs;
-  readonly versions: readonly string[];
-  readonly lease: PlainLease | undefined;
-  readonly regions: readonly (readonly [string, RunningRegion])[];
-  readonly writes: readonly WriteRecord[];
-  readonly archive: FrameArchive;
-}): Shortcoming[] {
-  const { namespace, lease, regions, archive, writes } = options;
-  if (lease === undefined) return [{ oracle: 'I14', text: `${namespace.name} has no lease` }];
-  const logs = regions.map(([region, { changeLog }]) => ({ region, log: changeLog }));
-  const { frames, ends, faults } = validFrames(lease, logs, archive);
-  const found: Shortcoming[] = faults.map((text) => ({ oracle: 'I5' as const, text }));
+export class FinalState {
+  readonly #namespace: NamespaceKnobs;
+  readonly #versions: readonly string[];
+  readonly #writes: readonly WriteRecord[];
+  readonly #archive: FrameArchive;
+  #verdict: LogVerdict | undefined;
+
+  constructor(options: {
+    namespace: NamespaceKnobs;
+    versions: readonly string[];
+    writes: readonly WriteRecord[];
+    archive: FrameArchive;
+  }) {
+    this.#namespace = options.namespace;
+    this.#versions = options.versions;
+    this.#writes = options.writes;
+    this.#archive = options.archive;
+  }
+
+  shortcomings(lease: PlainLease | undefined, regions: readonly (readonly [string, RunningRegion])[]): Shortcoming[] {
+    if (lease === undefined) return [{ oracle: 'I14', text: `${this.#namespace.name} has no lease` }];
+    const logs = regions.map(([region, { changeLog }]) => ({ region, log: changeLog }));
+    const valid = validFrames(lease, logs, this.#archive);
+    const found = [...valid.faults.map((text) => ({ oracle: 'I5' as const, text })), ...behind(regions, valid.ends)];
+    if (found.length > 0) return found;
+    const { findings, reference } = this.#judgeLogs(lease, logs, valid);
+    found.push(...findings);
+    let first: Map<string, string> | undefined;
+    for (const [region, { store }] of regions) {
+      const rows = rowsOf(store, this.#versions);
+      const between = first === undefined ? undefined : difference(first, rows);
+      if (between !== undefined) found.push({ oracle: 'I3', text: `${region} and ${regions[0]?.[0]}: ${between}` });
+      const fromReference = difference(reference, rows);
+      if (fromReference !== undefined) found.push({ oracle: 'I4', text: `${region}: ${fromReference}` });
+      first ??= rows;
+    }
+    return found;
+  }
+
+  /** What the logs alone tell; given again as long as they hold the same. */
+  #judgeLogs(lease: PlainLease, logs: readonly NamedLog[], { frames, ends }: ValidFrames): LogVerdict {
+    const writes = this.#writes.filter(({ namespace }) => namespace === this.#namespace.name);
+    const acked = writes.filter(({ ackedMs }) => ackedMs !== undefined).length;
+    const of = JSON.stringify([lease.epoch, acked, ...ends, ...logs.flatMap(({ log }) => log.bytes())]);
+    if (this.#verdict?.of === of) return this.#verdict;
+    const tails = this.#namespace.tail === 'keep' ? tailFrames(lease, logs, this.#archive) : [];
+    const findings = [...lostChanges({ writes, valid: frames, tails }), ...repeatedChanges(frames, writes)];
+    this.#verdict = { of, findings, reference: referenceRows(frames.flatMap(({ changes }) => changes)) };
+    return this.#verdict;
+  }
+}
+
+/** Regions that do not hold everything, or have not applied it. */
+function behind(
+  regions: readonly (readonly [string, RunningRegion])[],
+  ends: ReadonlyMap<StreamKey, number>,
+): Shortcoming[] {
+  const found: Shortcoming[] = [];
   for (const [region, { store, changeLog }] of regions) {
     for (const [stream, end] of ends) {
-      if (changeLog.head(stream).seq < end)
-        found.push({ oracle: 'I14', text: `${region} holds ${stream} up to ${changeLog.head(stream).seq} of ${end}` });
-      else if (store.checkpoint(stream) !== end)
-        found.push({ oracle: 'I14', text: `${region} applied ${stream} up to ${store.checkpoint(stream)} of ${end}` });
+      const head = changeLog.head(stream).seq;
+      const applied = store.checkpoint(stream);
+      if (head < end) found.push({ oracle: 'I14', text: `${region} holds ${stream} up to ${head} of ${end}` });
+      else if (applied !== end)
+        found.push({ oracle: 'I14', text: `${region} applied ${stream} up to ${applied} of ${end}` });
     }
-  }
-  if (found.length > 0) return found;
-  const tails = namespace.tail === 'keep' ? tailFrames(lease, logs, archive) : [];
-  found.push(...lostChanges({ namespace: namespace.name, writes, valid: frames, tails }));
-  found.push(
-    ...repeatedChanges(
-      frames,
-      writes.filter((write) => write.namespace === namespace.name),
-    ),
-  );
-  const reference = referenceRows(frames.flatMap(({ changes }) => changes));
-  let first: Map<string, string> | undefined;
-  for (const [region, { store }] of regions) {
-    const rows = rowsOf(store, options.versions);
-    const between = first === undefined ? undefined : difference(first, rows);
-    if (between !== undefined) found.push({ oracle: 'I3', text: `${region} and ${regions[0]?.[0]}: ${between}` });
-    const fromReference = difference(reference, rows);
-    if (fromReference !== undefined) found.push({ oracle: 'I4', text: `${region}: ${fromReference}` });
-    first ??= rows;
   }
   return found;
 }
