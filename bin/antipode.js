@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // The launcher. In an installed package it loads dist/cli/main.js; in a source checkout src/cli/main.ts, which Node runs
-// as it is. An unsupported Node hands over to the one the package brings along.
+// as it is. An unsupported Node hands over to the one that npm installed beside it, if any.
 import { existsSync, realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { bundledNode, fail, failUnsupported, isSupported, replaceWith, SOURCE_CONDITION } from './runtime.js';

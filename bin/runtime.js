@@ -13,7 +13,7 @@ export const SOURCE_CONDITION = '--conditions=antipode-source';
 /** Whether the Node that runs this can run Antipode. */
 export const isSupported = Number(process.versions.node.split('.')[0]) >= MINIMUM_MAJOR;
 
-/** The Node that the package brings along, or undefined where npm left the optional dependency out. */
+/** The Node that npm installed beside this, or undefined: a checkout has one, and whoever likes can add it to a package. */
 export function bundledNode() {
   try {
     const manifest = createRequire(import.meta.url).resolve(`node-${process.platform}-${process.arch}/package.json`);
@@ -30,10 +30,11 @@ export function fail(message) {
 }
 
 export function failUnsupported() {
-  fail(
-    `needs Node ${MINIMUM_MAJOR} or newer, this is ${process.version}. Install Node ${MINIMUM_MAJOR}; or, on Linux, reinstall ` +
-      'with optional dependencies (`npm install --include=optional`), which bring one along.',
-  );
+  const fromNpm =
+    process.platform === 'linux' && ['arm64', 'x64'].includes(process.arch)
+      ? `; one from npm will do (\`npm install node-linux-${process.arch}@${MINIMUM_MAJOR}\` beside antipode, \`npm ci\` in a checkout)`
+      : '';
+  fail(`needs Node ${MINIMUM_MAJOR} or newer, this is ${process.version}. Install Node ${MINIMUM_MAJOR}${fromNpm}.`);
 }
 
 /** Runs `node` with `args`: in place of this process where the platform can, else as a child that ends with it. */
