@@ -192,6 +192,7 @@ export class Region implements RegionEngine {
       applier,
       positions: this.#positions,
       namespaces: this.#namespaces,
+      vouchesFor: (stream) => links.vouchesFor(stream),
     });
     const status = this.#status;
     await this.#hlc.ready();
@@ -201,6 +202,7 @@ export class Region implements RegionEngine {
       handlers: this.#handlers(),
       extendsItself: (stream) =>
         this.#namespaces.get(parseStreamKey(stream)?.namespace ?? '')?.authority.extends(stream) ?? false,
+      mayAppend: (namespace) => this.#namespaces.get(namespace)?.authority.appendable() !== undefined,
       onNewerLease: (namespace) => this.#namespaces.get(namespace)?.authority.look(),
       onEpochMarker: (namespace, payload) => this.#namespaces.get(namespace)?.authority.learn(decodeLease(payload)),
     });

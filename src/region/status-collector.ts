@@ -1,4 +1,4 @@
-import { parseStreamKey } from '#core/model/stream';
+import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { Applier } from '#region/apply/applier';
 import type { NamespaceServingState, ServingState } from '#region/apply/records';
@@ -12,13 +12,18 @@ export interface ObservedNamespace {
   readonly authority: Authority;
 }
 
-/** Computes what is shown of streams and namespaces from the live state; keeps nothing itself. */
+/**
+ * Computes what is shown of streams and namespaces from the live state. Keeps only how fresh each namespace was when that
+ * could last be said: while a part is missing, that instant stands still.
+ */
 export class StatusCollector {
   readonly #region: string;
   readonly #clock: Clock;
   readonly #applier: Applier;
   readonly #positions: DurablePositions;
   readonly #namespaces: ReadonlyMap<string, ObservedNamespace>;
+  readonly #vouchesFor: (stream: StreamKey) => boolean;
+  readonly #anchorsMs = new Map<string, number>();
 
   constructor(options: {
     region: string;
@@ -26,12 +31,15 @@ export class StatusCollector {
     applier: Applier;
     positions: DurablePositions;
     namespaces: ReadonlyMap<string, ObservedNamespace>;
+    /** Whether this region can say of an own open stream that what it holds is all there is. */
+    vouchesFor: (stream: StreamKey) => boolean;
   }) {
     this.#region = options.region;
     this.#clock = options.clock;
     this.#applier = options.applier;
     this.#positions = options.positions;
     this.#namespaces = options.namespaces;
+    this.#vouchesFor = options.vouchesFor;
   }
 
   servingState(): ServingState {
@@ -62,22 +70,41 @@ export class StatusCollector {
     return streams;
   }
 
-  /** The oldest watermark among the open streams: up to then this region has everything. Own streams are always up to date. */
+  /**
+   * Up to when this region has everything: the oldest watermark among the open streams, provided that all that is sealed is
+   * applied and nothing is halted. Otherwise the last such instant; null when there was none in this process.
+   */
   #freshnessAnchorMs(log: NamespaceLog): number | null {
-    let anchor: number | null = null;
+    const anchorMs = this.#complete(log) ? this.#oldestWatermarkMs(log) : null;
+    if (anchorMs !== null) this.#anchorsMs.set(log.namespace, anchorMs);
+    return anchorMs ?? this.#anchorsMs.get(log.namespace) ?? null;
+  }
+
+  #complete(log: NamespaceLog): boolean {
+    return log.streams().every((stream) => {
+      const standing = log.standing(stream);
+      if (standing.kind === 'sealed') return this.#applier.checkpoint(stream) >= standing.seal;
+      return standing.kind === 'unknown' || this.#applier.haltedReason(stream) === undefined;
+    });
+  }
+
+  #oldestWatermarkMs(log: NamespaceLog): number | null {
+    let oldest: number | null = null;
     for (const stream of log.lease?.record.streams ?? []) {
       const watermark = this.#watermarkMs(log, stream);
       if (watermark === null) return null;
-      anchor = Math.min(anchor ?? watermark, watermark);
+      oldest = Math.min(oldest ?? watermark, watermark);
     }
-    return anchor;
+    return oldest;
   }
 
-  #watermarkMs(log: NamespaceLog, stream: string): number | null {
-    return parseStreamKey(stream)?.origin === this.#region ? log.watermarkMs() : this.#applier.watermarkMs(stream);
+  /** The region is to itself what an origin is to its peers: it says how far its streams go, but only while it may append. */
+  #watermarkMs(log: NamespaceLog, stream: StreamKey): number | null {
+    if (this.#vouchesFor(stream)) this.#applier.announce(stream, log.head(stream).seq, log.watermarkMs());
+    return this.#applier.watermarkMs(stream);
   }
 
-  #stream(log: NamespaceLog, stream: string): StreamStatus {
+  #stream(log: NamespaceLog, stream: StreamKey): StreamStatus {
     const id = parseStreamKey(stream);
     const standing = log.standing(stream);
     const applied = this.#applier.checkpoint(stream);
@@ -98,7 +125,7 @@ export class StatusCollector {
       seal,
       watermarkMs,
       freshnessMs: watermarkMs === null ? null : Math.max(0, this.#clock.wallMs() - watermarkMs),
-      backlog: Math.max(0, Math.min(announced, seal ?? announced) - applied),
+      backlog: Math.max(0, (seal ?? announced) - applied),
       lag: {
         count: lag?.count ?? 0,
         p50Ms: lag?.quantile(0.5) ?? null,

@@ -1,12 +1,14 @@
-import { decodeFrame, envelopeHash, FULL_CLASS } from '#core/codec/frame';
+import { decodeFrame, envelopeHash, type Frame, FULL_CLASS } from '#core/codec/frame';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { Channel, LinkTransport } from '#ports/link-transport';
 import type { Random } from '#ports/random';
 import type { EventList } from '#region/observe/events';
+import type { Source } from '#region/replicate/follow-plan';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import { RpcEnd } from '#region/replicate/rpc';
+import { StreamFailures } from '#region/replicate/stream-failures';
 import {
   HEADS_MESSAGE,
   type Message,
@@ -26,6 +28,8 @@ const RECONNECT_MS_MAX = 3000;
 const HANDSHAKE_TIMEOUT_MS = 5000;
 const PING_INTERVAL_MS = 2000;
 const REQUEST_TIMEOUT_MS = 5000;
+/** Pause after a refused subscription or a full disk, ms. */
+const SUBSCRIBE_PAUSE_MS = 1000;
 
 export interface LinkObserver {
   /** The peer's positions, several times a second. `watermarkMs` only for its own open streams. */
@@ -36,23 +40,31 @@ export interface LinkObserver {
   ): void;
   onConnected(peer: string): void;
   onLost(peer: string, reason: string): void;
-  /** A frame that is not what was asked for, or whose bytes are not what their hash says. */
-  onBadFrame(peer: string, stream: StreamKey | undefined, error: AntipodeError): void;
-  /** The first frame of a new holder became durable here; `payload` holds the lease record. */
+  /** A frame was refused; the stream is asked for again after a pause. */
+  onFrameRetry(peer: string, stream: StreamKey, error: AntipodeError): void;
+  /** A frame that is not what was asked for, or whose bytes are not what their hash says, so often that the stream is halted at this peer. */
+  onBadFrame(peer: string, stream: StreamKey, error: AntipodeError): void;
+  /** The first frame of a new holder became durable here; `payload` holds the lease record. Throws when that is not readable. */
   onEpochMarker(namespace: string, payload: Uint8Array): void;
   /** Whether this region itself extends the stream at this moment: then nobody else's frames are taken for it. */
   extendsItself(stream: StreamKey): boolean;
 }
 
 interface Subscription {
+  readonly id: number;
   readonly stream: StreamKey;
   readonly log: NamespaceLog;
+  /** The peer has accepted it. */
+  accepted: boolean;
+  /** When it was asked for, or its last frame came. */
+  lastMs: number;
 }
 
 /**
  * This region's pull of one peer: keeps a channel open, subscribes to the streams it wants from that peer, and appends
  * what comes to the mirrors. Acknowledges only what is durable here, and gives new credit only for that (flow control ends
- * at the disk, not in memory).
+ * at the disk, not in memory). A bad frame ends its subscription, never the channel, which also carries forwarded writes
+ * and promises.
  */
 export class LinkClient {
   readonly peer: string;
@@ -65,8 +77,9 @@ export class LinkClient {
   readonly #events: EventList;
   readonly #stopping = new AbortController();
   readonly #subscriptions = new Map<number, Subscription>();
-  readonly #halted = new Map<StreamKey, string>();
-  readonly #heads = new Map<StreamKey, { head: number; watermarkMs: number | null }>();
+  readonly #byStream = new Map<StreamKey, Subscription>();
+  readonly #failures = new StreamFailures();
+  #heads: ReadonlyMap<StreamKey, { readonly head: number; readonly watermarkMs: number | null }> = new Map();
   #rpc: RpcEnd | undefined;
   #running: Promise<void> = Promise.resolve();
   #state: LinkStatus['state'] = 'connecting';
@@ -126,14 +139,30 @@ export class LinkClient {
     return [...this.#heads.keys()].filter((stream) => stream.startsWith(`${namespace}/`));
   }
 
-  follows(stream: StreamKey): boolean {
-    for (const subscription of this.#subscriptions.values()) if (subscription.stream === stream) return true;
-    return false;
+  /** What this peer is as a source of the stream; undefined when it is not connected or did not announce it. */
+  sourceOf(stream: StreamKey): Source | undefined {
+    const position = this.#heads.get(stream);
+    if (position === undefined || !this.connected) return undefined;
+    const nowMs = this.#clock.monotonicMs();
+    const subscription = this.#byStream.get(stream);
+    return {
+      peer: this.peer,
+      head: position.head,
+      vouches: position.watermarkMs !== null,
+      willing: this.#failures.mayTry(stream, nowMs),
+      state: subscription === undefined ? 'none' : subscription.accepted ? 'following' : 'asked',
+      quietMs: subscription === undefined ? 0 : nowMs - subscription.lastMs,
+    };
+  }
+
+  /** The peer holds another history of the stream than this region. */
+  diverged(stream: StreamKey): boolean {
+    return this.#failures.diverged(stream);
   }
 
   status(): LinkStatus {
     const channel = this.#rpc?.channel;
-    const halted = [...this.#halted.values()][0];
+    const halted = this.#failures.haltedReason();
     return {
       peer: this.peer,
       state: halted === undefined ? this.#state : 'stopped',
@@ -161,8 +190,14 @@ export class LinkClient {
   /** Subscribes to a stream at this peer unless that is done, or stands no chance. */
   follow(stream: StreamKey): void {
     const log = this.#namespaces.get(parseStreamKey(stream)?.namespace ?? '');
-    if (log === undefined || !this.connected || this.follows(stream) || this.#halted.has(stream)) return;
-    void this.#subscribe(stream, log);
+    if (log === undefined || !this.connected || this.#byStream.has(stream)) return;
+    if (this.#failures.mayTry(stream, this.#clock.monotonicMs())) void this.#subscribe(stream, log);
+  }
+
+  /** Ends the subscription to a stream at this peer; what is on its way is dropped. */
+  unfollow(stream: StreamKey): void {
+    const subscription = this.#byStream.get(stream);
+    if (subscription !== undefined) this.#drop(subscription);
   }
 
   async #subscribe(stream: StreamKey, log: NamespaceLog): Promise<void> {
@@ -170,34 +205,48 @@ export class LinkClient {
     if (rpc === undefined) return;
     // Frames received but not yet durable would be asked for again from the durable head; from the queued one they are not.
     const head = log.queuedHead(stream);
-    const subscription = this.#nextSubscription++;
-    this.#subscriptions.set(subscription, { stream, log });
+    const id = this.#nextSubscription++;
+    const subscription = { id, stream, log, accepted: false, lastMs: this.#clock.monotonicMs() };
+    this.#subscriptions.set(id, subscription);
+    this.#byStream.set(stream, subscription);
     try {
       const hash = Buffer.from(head.hash).toString('hex');
       await rpc.request(
         'subscribe',
-        { subscription, stream, after: head.seq, hash, egressClass: FULL_CLASS },
+        { subscription: id, stream, after: head.seq, hash, egressClass: FULL_CLASS },
         { timeoutMs: REQUEST_TIMEOUT_MS },
       );
+      subscription.accepted = true;
+      this.#failures.subscribed(stream, head.seq);
     } catch (caught) {
-      this.#subscriptions.delete(subscription);
       const error = toAntipodeError(caught);
-      if (error.code === 'STREAM_DIVERGED') this.#halt(stream, error);
+      if (error.code === 'STREAM_DIVERGED') this.#fail(subscription, error);
+      else this.#giveUp(subscription);
     }
   }
 
-  #halt(stream: StreamKey, error: AntipodeError): void {
-    this.#halted.set(stream, `${error.code}: ${error.message}`);
-    this.#observer.onBadFrame(this.peer, stream, error);
-    this.#drop(stream);
+  /** Counts against the stream at this peer, once for each subscription. */
+  #fail(subscription: Subscription, error: AntipodeError): void {
+    const { stream, log } = subscription;
+    if (this.#subscriptions.get(subscription.id) !== subscription) return;
+    const at = { head: log.queuedHead(stream).seq, nowMs: this.#clock.monotonicMs() };
+    const outcome = this.#failures.count(stream, error, at);
+    if (outcome === 'halted') this.#observer.onBadFrame(this.peer, stream, error);
+    else if (outcome === 'retry') this.#observer.onFrameRetry(this.peer, stream, error);
+    this.#drop(subscription);
   }
 
-  #drop(stream: StreamKey): void {
-    for (const [id, subscription] of this.#subscriptions) {
-      if (subscription.stream !== stream) continue;
-      this.#subscriptions.delete(id);
-      this.#rpc?.request('unsubscribe', { subscription: id }, { timeoutMs: REQUEST_TIMEOUT_MS }).catch(() => undefined);
-    }
+  /** Ends a subscription that may well succeed later. */
+  #giveUp(subscription: Subscription): void {
+    if (this.#subscriptions.get(subscription.id) !== subscription) return;
+    this.#failures.pause(subscription.stream, this.#clock.monotonicMs() + SUBSCRIBE_PAUSE_MS);
+    this.#drop(subscription);
+  }
+
+  #drop({ id, stream }: Subscription): void {
+    this.#subscriptions.delete(id);
+    this.#byStream.delete(stream);
+    this.#rpc?.request('unsubscribe', { subscription: id }, { timeoutMs: REQUEST_TIMEOUT_MS }).catch(() => undefined);
   }
 
   async #run(): Promise<void> {
@@ -239,6 +288,7 @@ export class LinkClient {
         throw new AntipodeError('PROTOCOL_MISMATCH', `${this.peer} says it is ${answer.region}`);
       expiry();
       this.#rpc = rpc;
+      this.#failures.reconnected();
       this.#enter('connected', null);
       this.#observer.onConnected(this.peer);
       void this.#ping(rpc);
@@ -260,7 +310,8 @@ export class LinkClient {
       this.#bytesBefore.received += channel?.bytesReceived ?? 0;
       this.#rpc = undefined;
       this.#subscriptions.clear();
-      this.#heads.clear();
+      this.#byStream.clear();
+      this.#heads = new Map();
       this.#creditDue = 0;
       this.#ackDue.clear();
     }
@@ -287,9 +338,7 @@ export class LinkClient {
   #onOneWay(message: Message): void {
     if (message.kind === 'heads') {
       const { streams, leases } = parseBody(HEADS_MESSAGE, message.body, 'heads');
-      for (const [stream, position] of Object.entries(streams)) {
-        if (parseStreamKey(stream) !== undefined) this.#heads.set(stream, position);
-      }
+      this.#heads = new Map(Object.entries(streams).filter(([stream]) => parseStreamKey(stream) !== undefined));
       this.#observer.onHeads(this.peer, this.#heads, leases);
     } else if (message.kind === 'frame') this.#onFrame(message);
     else throw new AntipodeError('PROTOCOL_MISMATCH', `${message.kind} is not for a link's client`);
@@ -297,25 +346,19 @@ export class LinkClient {
 
   #onFrame(message: Message): void {
     const subscription = this.#subscriptions.get(message.id);
-    const bytes = message.blob;
     // A subscription given up while its frames were on their way: they are not missed, only their credit is.
-    if (subscription === undefined) {
-      this.#giveCredit(bytes.length, undefined, 0);
-      return;
-    }
+    if (subscription === undefined) this.#giveCredit(message.blob.length, undefined, 0);
+    else void this.#take(subscription, message.blob);
+  }
+
+  /** Appends a frame to its mirror. Up to there it is one synchronous step, so frames are taken in the order they came. */
+  async #take(subscription: Subscription, bytes: Buffer): Promise<void> {
     const { stream, log } = subscription;
+    const rpc = this.#rpc;
+    let durable = 0;
     try {
-      if (this.#observer.extendsItself(stream))
-        throw new AntipodeError(
-          'FRAME_FOREIGN_ORIGIN',
-          `${this.peer} sent frames of ${stream}, which this region extends`,
-        );
-      const { frame } = decodeFrame(bytes);
-      if (frame.stream !== stream)
-        throw new AntipodeError(
-          'FRAME_FOREIGN_ORIGIN',
-          `${this.peer} sent a frame of ${frame.stream} as one of ${stream}`,
-        );
+      const frame = this.#decode(stream, bytes);
+      subscription.lastMs = this.#clock.monotonicMs();
       this.#framesReceived += 1;
       this.#changesReceived += frame.to - frame.from;
       const logged = {
@@ -326,27 +369,46 @@ export class LinkClient {
         previousHash: frame.previousHash,
         epoch: frame.epoch,
       };
-      log.mirror(stream, logged, { forPromotion: false }).then(
-        (outcome) => {
-          if (outcome === 'refused') this.#drop(stream);
-          else if (frame.kind === 'epoch') this.#observer.onEpochMarker(log.namespace, frame.payload);
-          this.#giveCredit(bytes.length, outcome === 'refused' ? undefined : stream, frame.to);
-        },
-        (caught: unknown) => this.#onBadFrame(stream, toAntipodeError(caught)),
-      );
+      const outcome = await log.mirror(stream, logged, { forPromotion: false });
+      if (outcome === 'appended') this.#failures.progressed(stream, frame.to);
+      if (outcome === 'refused') this.unfollow(stream);
+      else {
+        durable = frame.to;
+        if (frame.kind === 'epoch') this.#announceEpoch(stream, log.namespace, frame.payload);
+      }
     } catch (caught) {
-      this.#onBadFrame(stream, toAntipodeError(caught));
+      const error = toAntipodeError(caught);
+      // A full disk is nobody's bad frame: the stream goes on from what is durable.
+      if (error.code === 'DISK_FULL') this.#giveUp(subscription);
+      else this.#fail(subscription, error);
     }
+    // Credit belongs to the channel on which the frame came.
+    if (this.#rpc === rpc) this.#giveCredit(bytes.length, durable === 0 ? undefined : stream, durable);
   }
 
-  #onBadFrame(stream: StreamKey, error: AntipodeError): void {
-    if (error.code === 'STREAM_DIVERGED') {
-      this.#halt(stream, error);
-      return;
+  /** Throws FRAME_FOREIGN_ORIGIN or FRAME_CORRUPT on a frame that may not be taken as one of `stream`. */
+  #decode(stream: StreamKey, bytes: Buffer): Frame {
+    if (this.#observer.extendsItself(stream))
+      throw new AntipodeError(
+        'FRAME_FOREIGN_ORIGIN',
+        `${this.peer} sent frames of ${stream}, which this region extends`,
+      );
+    const { frame } = decodeFrame(bytes);
+    if (frame.stream !== stream)
+      throw new AntipodeError(
+        'FRAME_FOREIGN_ORIGIN',
+        `${this.peer} sent a frame of ${frame.stream} as one of ${stream}`,
+      );
+    return frame;
+  }
+
+  /** The frame stays: it is what its origin wrote. The region then learns the record from the control store alone. */
+  #announceEpoch(stream: StreamKey, namespace: string, payload: Uint8Array): void {
+    try {
+      this.#observer.onEpochMarker(namespace, payload);
+    } catch (caught) {
+      this.#observer.onBadFrame(this.peer, stream, toAntipodeError(caught));
     }
-    // A full disk is nobody's bad frame: the link comes back and goes on from what is durable.
-    if (error.code !== 'DISK_FULL') this.#observer.onBadFrame(this.peer, stream, error);
-    this.#rpc?.channel.close(`${error.code}: ${error.message}`);
   }
 
   /** Collects acknowledgements and credit of one turn into one message. */

@@ -45,6 +45,7 @@ export class LinkServer {
   readonly #clock: Clock;
   readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
   readonly #positions: DurablePositions;
+  readonly #vouchesFor: (stream: StreamKey) => boolean;
   readonly #subscriptions = new Map<number, Subscription>();
   readonly #stops: (() => void)[] = [];
   #creditBytes = 0;
@@ -57,12 +58,15 @@ export class LinkServer {
     positions: DurablePositions;
     /** Requests that are not about streams: promises, forwarded writes, tails. */
     handlers: RequestHandlers;
+    /** Whether this region can say of an own open stream that what it holds is all there is. */
+    vouchesFor: (stream: StreamKey) => boolean;
   }) {
     this.peer = options.channel.peer;
     this.#region = options.region;
     this.#clock = options.clock;
     this.#namespaces = options.namespaces;
     this.#positions = options.positions;
+    this.#vouchesFor = options.vouchesFor;
     this.#rpc = new RpcEnd({
       channel: options.channel,
       clock: options.clock,
@@ -200,8 +204,10 @@ export class LinkServer {
       const watermarkMs = log.watermarkMs();
       if (log.lease !== undefined) leases[namespace] = log.lease.revision;
       for (const stream of log.streams()) {
-        const own = parseStreamKey(stream)?.origin === this.#region && log.standing(stream).kind === 'open';
-        streams[stream] = { head: log.head(stream).seq, watermarkMs: own ? watermarkMs : null };
+        streams[stream] = {
+          head: log.head(stream).seq,
+          watermarkMs: this.#vouchesFor(stream) ? watermarkMs : null,
+        };
       }
     }
     this.#rpc.oneWay('heads', 0, { streams, leases });

@@ -7,6 +7,7 @@ import type { Applier } from '#region/apply/applier';
 import type { AuditLog } from '#region/audit/audit-log';
 import type { EventList } from '#region/observe/events';
 import type { DurablePositions } from '#region/replicate/durable-positions';
+import { planFollowing } from '#region/replicate/follow-plan';
 import { LinkClient, type LinkObserver } from '#region/replicate/link-client';
 import { LinkServer } from '#region/replicate/link-server';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
@@ -17,8 +18,8 @@ import type { LinkStatus } from '#region/status';
 
 /**
  * All links of a region: pulls every peer, serves every peer, and decides which stream is followed at which peer. A stream
- * is followed at its origin; only while its origin is not connected is it followed at a peer that holds more of it, so that
- * survivors finish what a dead origin had sent to only one of them (P4.3).
+ * is followed at its origin; only while its origin has no more of it to give is it followed at a peer that has, so that
+ * survivors finish what a dead or wiped origin had sent to only one of them (P4.3).
  */
 export class Links implements Peers, LinkObserver {
   readonly names: readonly string[];
@@ -34,6 +35,7 @@ export class Links implements Peers, LinkObserver {
   readonly #servers = new Map<string, LinkServer>();
   #handlers: RequestHandlers = {};
   #extends: (stream: StreamKey) => boolean = () => false;
+  #mayAppend: (namespace: string) => boolean = () => false;
   #onNewerLease: (namespace: string) => void = () => undefined;
   #onMarker: (namespace: string, payload: Uint8Array) => void = () => undefined;
 
@@ -66,11 +68,14 @@ export class Links implements Peers, LinkObserver {
   async start(options: {
     readonly handlers: RequestHandlers;
     readonly extendsItself: (stream: StreamKey) => boolean;
+    /** Whether this region may append to the namespace at this moment. */
+    readonly mayAppend: (namespace: string) => boolean;
     readonly onNewerLease: (namespace: string) => void;
     readonly onEpochMarker: (namespace: string, payload: Uint8Array) => void;
   }): Promise<void> {
     this.#handlers = options.handlers;
     this.#extends = options.extendsItself;
+    this.#mayAppend = options.mayAppend;
     this.#onNewerLease = options.onNewerLease;
     this.#onMarker = options.onEpochMarker;
     await this.#transport.listen((channel) => this.#accept(channel));
@@ -116,7 +121,10 @@ export class Links implements Peers, LinkObserver {
       if (log !== undefined && revision > (log.lease?.revision ?? 0)) this.#onNewerLease(namespace);
     }
     for (const [stream, { head, watermarkMs }] of streams) {
-      if (parseStreamKey(stream)?.origin === peer) this.#applier.announce(stream, head, watermarkMs);
+      if (parseStreamKey(stream)?.origin !== peer) continue;
+      // To be as far as an origin with another history says nothing of how fresh this region is.
+      const diverged = this.#clients.get(peer)?.diverged(stream) === true;
+      this.#applier.announce(stream, head, diverged ? null : watermarkMs);
     }
     this.reconcile();
   }
@@ -136,39 +144,58 @@ export class Links implements Peers, LinkObserver {
     this.#onMarker(namespace, payload);
   }
 
-  onBadFrame(peer: string, stream: StreamKey | undefined, error: AntipodeError): void {
+  onFrameRetry(peer: string, stream: StreamKey, error: AntipodeError): void {
+    this.#events.add('frame-retried', 'warning', `${error.code} from ${peer}: ${error.message}`, { peer, stream });
+  }
+
+  onBadFrame(peer: string, stream: StreamKey, error: AntipodeError): void {
     this.#events.add('frame-refused', 'error', `${error.code} from ${peer}: ${error.message}`, { peer, stream });
     this.#audit.note(this.#region, 'frame-refused', {
       peer,
-      stream: stream ?? null,
+      stream,
       code: error.code,
       message: error.message,
     });
   }
 
-  /** Follows what should be followed. Cheap and idempotent: called with every heads message and every change of the lease. */
+  /**
+   * Whether this region can say of one of its own open streams that what it holds is all there is: it may append, and the
+   * stream is the one it appends to, or is held here as far as anybody has told.
+   */
+  vouchesFor(stream: StreamKey): boolean {
+    const id = parseStreamKey(stream);
+    const log = this.#namespaces.get(id?.namespace ?? '');
+    if (id === undefined || log === undefined || id.origin !== this.#region) return false;
+    if (log.standing(stream).kind !== 'open' || !this.#mayAppend(id.namespace)) return false;
+    if (this.#extends(stream)) return true;
+    const head = log.head(stream).seq;
+    if (head < (log.lease?.record.reported[stream] ?? 0)) return false;
+    return [...this.#clients.values()].every((client) => client.headOf(stream) <= head);
+  }
+
+  /** Follows what should be followed, and no more. Cheap and idempotent: called with every heads message and every change of the lease. */
   reconcile(): void {
-    for (const [peer, client] of this.#clients) {
-      if (!client.connected) continue;
-      for (const log of this.#namespaces.values()) {
-        for (const stream of client.streams(log.namespace)) {
-          if (this.#wanted(stream, log, peer, client)) client.follow(stream);
-        }
-      }
+    const clients = [...this.#clients.values()].filter((client) => client.connected);
+    for (const log of this.#namespaces.values()) {
+      const announced = new Set(clients.flatMap((client) => client.streams(log.namespace)));
+      for (const stream of announced) this.#reconcileStream(stream, log, clients);
     }
   }
 
-  #wanted(stream: StreamKey, log: NamespaceLog, peer: string, client: LinkClient): boolean {
+  #reconcileStream(stream: StreamKey, log: NamespaceLog, clients: readonly LinkClient[]): void {
     const origin = parseStreamKey(stream)?.origin;
     const head = log.queuedHead(stream).seq;
     const standing = log.standing(stream);
-    if (standing.kind === 'sealed' && head >= standing.seal) return false;
-    if (standing.kind === 'open' && !log.openFor(standing.epoch)) return false;
-    if (origin === undefined || this.#extends(stream)) return false;
-    if (origin === peer) return true;
-    if (client.headOf(stream) <= head) return false;
-    if (origin !== this.#region && this.connected(origin)) return false;
-    return ![...this.#clients.values()].some((other) => other.follows(stream));
+    const sealed = standing.kind === 'sealed';
+    if (origin === undefined || this.#extends(stream) || (sealed && head >= standing.seal)) {
+      for (const client of clients) client.unfollow(stream);
+      return;
+    }
+    if (standing.kind === 'open' && !log.openFor(standing.epoch)) return;
+    const sources = clients.map((client) => client.sourceOf(stream)).filter((source) => source !== undefined);
+    const plan = planFollowing({ origin, sealed, head, sources });
+    for (const peer of plan.drop) this.#clients.get(peer)?.unfollow(stream);
+    for (const peer of plan.follow) this.#clients.get(peer)?.follow(stream);
   }
 
   #accept(channel: Channel): void {
@@ -185,6 +212,7 @@ export class Links implements Peers, LinkObserver {
       namespaces: this.#namespaces,
       positions: this.#positions,
       handlers: this.#handlers,
+      vouchesFor: (stream) => this.vouchesFor(stream),
     });
     this.#servers.set(channel.peer, server);
     channel.onClose(() => {

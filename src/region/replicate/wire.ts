@@ -169,7 +169,10 @@ export type RequestAnswer<N extends RequestName> = z.infer<(typeof REQUESTS)[N][
 
 export const REQUEST_MESSAGE = z.object({ name: z.string(), body: z.unknown() });
 
-/** Sent by a link's server several times a second: how far it is, and for its own open streams up to which time that is all. */
+/**
+ * Sent by a link's server several times a second: how far it is, and for its own open streams up to which time that is all.
+ * A sender that may not append, or lacks part of the stream, cannot say: null.
+ */
 export const HEADS_MESSAGE = z.object({
   streams: z.record(z.string(), z.object({ head: seq, watermarkMs: z.number().nullable() })),
   /** Lease revisions the sender knows, so that a region learns early that it should look. */

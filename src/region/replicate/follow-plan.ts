@@ -1,0 +1,59 @@
+/** A relay is left for one that announces more only after it has sent nothing for so long, ms: heads are older than frames. */
+export const RELAY_QUIET_MS = 1000;
+
+/** What is known of one connected peer as a source of a stream. */
+export interface Source {
+  readonly peer: string;
+  /** Head it announced. */
+  readonly head: number;
+  /** It says that its head is all there is: the live origin does, one that lost its disk does not. */
+  readonly vouches: boolean;
+  /** It may be asked: the stream did not just fail there. */
+  readonly willing: boolean;
+  /** `following` once it has accepted the subscription. */
+  readonly state: 'none' | 'asked' | 'following';
+  /** Since its last frame, or since it was asked, ms. */
+  readonly quietMs: number;
+}
+
+export interface FollowPlan {
+  readonly follow: readonly string[];
+  readonly drop: readonly string[];
+}
+
+/**
+ * At which peers a stream is followed. The origin comes first while it has something to give: more than is held here, or,
+ * for a stream that still grows, its word that there is no more. Otherwise one relay that announces more (P4.3), for as
+ * long as it has more or no other has; and none once the origin has accepted.
+ */
+export function planFollowing(options: {
+  readonly origin: string;
+  readonly sealed: boolean;
+  /** End of the stream here, counting writes on their way. */
+  readonly head: number;
+  readonly sources: readonly Source[];
+}): FollowPlan {
+  const { origin, sealed, head, sources } = options;
+  const own = sources.find((source) => source.peer === origin && source.willing);
+  const relays = sources.filter((source) => source.peer !== origin);
+  const current = relays.filter((source) => source.state !== 'none');
+  const follow: string[] = [];
+  if (own !== undefined && (own.head > head || (!sealed && (own.vouches || own.head === head)))) {
+    if (own.state === 'none') follow.push(own.peer);
+    if (own.head > head || own.vouches)
+      return { follow, drop: own.state === 'following' ? current.map(({ peer }) => peer) : [] };
+  }
+  const best = furthest(relays.filter((source) => source.head > head && (source.willing || source.state !== 'none')));
+  const kept = furthest(current);
+  if (best === undefined || (kept !== undefined && (kept.head > head || kept.quietMs < RELAY_QUIET_MS)))
+    return { follow, drop: current.filter((source) => source !== kept).map(({ peer }) => peer) };
+  follow.push(best.peer);
+  return { follow, drop: current.map(({ peer }) => peer) };
+}
+
+function furthest(sources: readonly Source[]): Source | undefined {
+  return sources.reduce<Source | undefined>(
+    (best, source) => (best === undefined || source.head > best.head ? source : best),
+    undefined,
+  );
+}
