@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { lstatSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openRegionStorage } from '#adapters/lmdb/region-storage';
@@ -69,8 +69,31 @@ export function engineSocketPath(dataFolder: string): string {
   if (Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX) return path;
   const name = createHash('sha256').update(path).digest('hex').slice(0, 16);
   const folder = join(tmpdir(), `antipode-${process.getuid?.() ?? 0}`);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makePrivateFolder(folder);
   return join(folder, `${name}.sock`);
+}
+
+/**
+ * Makes a folder that is ours alone. Anybody can make one of its name first where everybody may write, and would then own
+ * what is put there: such a folder, or a link to one, is refused.
+ */
+function makePrivateFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+  }
+  const found = lstatSync(folder);
+  const mode = found.mode & 0o777;
+  if (found.isDirectory() && mode === 0o700 && found.uid === (process.getuid?.() ?? found.uid)) return;
+  throw new AntipodeError(
+    'UNSAFE_BINDING',
+    `the engine's socket would lie in ${folder}, which is not a folder of this user alone`,
+    {
+      where: folder,
+      remedy: `Remove ${folder}, or keep the data of regions under a shorter path, or set TMPDIR to a folder of your own.`,
+    },
+  );
 }
 
 /** What the HTTP face of a region is made of, in whichever process it runs. */

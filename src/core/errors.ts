@@ -212,7 +212,8 @@ export const ERROR_CODES = {
   UNSAFE_BINDING: {
     disposition: 'stop',
     status: 400,
-    cause: 'A face would listen beyond loopback without TLS or without tokens.',
+    cause:
+      'A face would listen beyond loopback without TLS or without tokens, or a socket would lie in a folder of another user.',
     remedy: 'Configure serving TLS and tokens, or bind to 127.0.0.1.',
   },
   CERTIFICATE_INVALID: {
