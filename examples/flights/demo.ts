@@ -78,8 +78,10 @@ async function run(): Promise<number> {
   await topology.start();
   const firstHub = await topology.waitForHub(NAMESPACE, { timeoutMs: 30_000 });
   const readToken = await clientToken(topology.paths, 'read');
+  // The screen is standard error; a token has no place in a log that it is sent to.
+  const access = readToken === undefined || process.stderr.isTTY !== true ? '' : `#token=${readToken}`;
   for (const { name } of demo.regions)
-    screen.say(`${name.padEnd(9)} ${topology.url(name)}   dashboard ${topology.url(name)}/#token=${readToken}`);
+    screen.say(`${name.padEnd(9)} ${topology.url(name)}   dashboard ${topology.url(name)}/${access}`);
 
   const observer = new Observer(topology);
   cleanups.push(() => observer.stop());
