@@ -38,6 +38,7 @@ test('the first record opens epoch 1 with the streams of its holder and nothing 
     namespace: 'flights',
     holder: 'us-east',
     epoch: 1,
+    partitions: 1,
     streams: [A1],
     seals: {},
     reported: {},
@@ -52,12 +53,19 @@ test('a promotion raises the epoch by one, closes the old streams at the seal an
     namespace: 'flights',
     holder: 'eu-west',
     epoch: 2,
+    partitions: 1,
     streams: [B1],
     seals: { '1': { [A1]: 7 } },
     reported: {},
     lossy: [],
   });
   assert.deepEqual(reported.seals, {}, 'the previous record is not changed');
+});
+
+test('a promotion keeps the number of partitions the namespace was created with', () => {
+  const first = firstRecord({ namespace: 'flights', holder: 'us-east', streams: [A1, A2] });
+  assert.equal(first.partitions, 2);
+  assert.throws(() => promote(first, { [A1]: 7, [A2]: 7 }), /number of partitions/);
 });
 
 test('earlier seals are kept by every later promotion', () => {
@@ -168,6 +176,8 @@ test('anything else in the control store or in an epoch marker is refused with i
     text.slice(0, -1),
     text.replace('"epoch":1', '"epoch":0'),
     text.replace('"epoch":1', '"epoch":1.5'),
+    text.replace('"partitions":1', '"partitions":0'),
+    text.replace('"partitions":1,', ''),
     text.replace('"holder"', '"owner"'),
     text.replace('}', ',"more":1}'),
     JSON.stringify({ ...FIRST, reported: { [A1]: -1 } }),

@@ -12,6 +12,8 @@ const LEASE_RECORD = z.strictObject({
   holder: z.string(),
   /** Number of the current epoch, from 1; raised by every change of holder. */
   epoch: z.number().int().min(1),
+  /** Streams of one incarnation, as the namespace was created; a key's partition depends on it, so it never changes (P1.1). */
+  partitions: z.number().int().min(1),
   /** Streams of the current epoch. A holder adds an incarnation before its first append to it. */
   streams: z.array(z.string()),
   /** For each closed epoch, the last valid seq of each of its streams. */
@@ -93,6 +95,7 @@ export function firstRecord(options: {
     namespace: options.namespace,
     holder: options.holder,
     epoch: 1,
+    partitions: options.streams.length,
     streams: [...options.streams],
     seals: {},
     reported: {},
@@ -113,10 +116,12 @@ export function promotedRecord(
   },
 ): LeaseRecord {
   for (const stream of previous.streams) assert(promotion.seal[stream] !== undefined, `stream ${stream} has a seal`);
+  assert(promotion.streams.length === previous.partitions, 'a promotion keeps the number of partitions');
   return {
     namespace: previous.namespace,
     holder: promotion.holder,
     epoch: previous.epoch + 1,
+    partitions: previous.partitions,
     streams: [...promotion.streams],
     seals: { ...previous.seals, [String(previous.epoch)]: { ...promotion.seal } },
     reported: {},

@@ -6,10 +6,15 @@ import type { ControlStore } from '#ports/control-store';
 import type { Random } from '#ports/random';
 import type { Applier } from '#region/apply/applier';
 import type { AuditLog } from '#region/audit/audit-log';
+import { Acceptance } from '#region/failover/acceptance';
+import { Eligibility } from '#region/failover/eligibility';
 import { logIsWhole, partitionOf } from '#region/failover/incarnation';
 import { LeaseWatch } from '#region/failover/lease-watch';
+import { PacedLoop } from '#region/failover/paced-loop';
 import { Promoter, type PromotionKind } from '#region/failover/promoter';
-import { greatestReading } from '#region/failover/sealed-stamps';
+import { shortfallOf } from '#region/failover/readiness';
+import { Silence } from '#region/failover/silence';
+import { StandingNotices } from '#region/failover/standing-notices';
 import type { HlcService } from '#region/ingest/hlc-service';
 import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
 import type { EventList } from '#region/observe/events';
@@ -29,8 +34,6 @@ export interface AuthorityConfig {
   readonly promotable: readonly string[];
 }
 
-/** Sealed stamps further ahead of this region's clock than this are waited for before the first append, ms (P6.6, P8). */
-const CLOCK_AHEAD_MS_MAX = 500;
 const CATCH_UP_MS_MAX = 60_000;
 
 type Role =
@@ -43,7 +46,9 @@ type Role =
       readonly streams: readonly StreamKey[];
       leaseUntilMs: number;
       accepting: boolean;
+      readonly acceptance: Acceptance;
     };
+type Holder = Extract<Role, { kind: 'holder' }>;
 
 /**
  * Who is hub of one namespace, as this region sees it and takes part in it (P6). Watches and changes the lease record in
@@ -63,12 +68,15 @@ export class Authority implements HolderGate {
   readonly #peers: Peers;
   readonly #events: EventList;
   readonly #audit: AuditLog;
+  readonly #notices: StandingNotices;
+  readonly #eligibility: Eligibility;
+  readonly #silence: Silence;
   readonly #appendMarker: (grant: AppendGrant, record: Uint8Array) => Promise<void>;
   readonly #onLease: () => void;
   readonly #stopping = new AbortController();
+  readonly #loop: PacedLoop;
   #role: Role = { kind: 'follower' };
   #beatMs: number;
-  #nextTickEarly: (() => void) | undefined;
   #promotion: Promise<{ epoch: number; lossy: boolean; durationMs: number }> | undefined;
   #running: Promise<void> = Promise.resolve();
   /** The renewal on its way, settled either way. */
@@ -111,14 +119,26 @@ export class Authority implements HolderGate {
     this.#peers = options.peers;
     this.#events = options.events;
     this.#audit = options.audit;
+    this.#notices = new StandingNotices({ ...options, namespace: options.config.namespace });
+    const notices = this.#notices;
+    this.#eligibility = new Eligibility({ ...options, notices });
+    this.#silence = new Silence({ ...options, watch: this.#watch, notices });
     this.#appendMarker = options.appendMarker;
     this.#onLease = options.onLease;
+    this.#loop = new PacedLoop({
+      clock: options.clock,
+      random: options.random,
+      signal: this.#stopping.signal,
+      task: () => this.#tick(),
+      intervalMs: () => this.#config.leaseMs / (this.#role.kind === 'holder' ? 4 : 6),
+      onError: (error) => this.#onLoopError(error),
+    });
     this.#beatMs = options.clock.monotonicMs();
   }
 
   start(): void {
     this.#stopBeat = this.#clock.every(Math.max(20, this.#config.leaseMs / 20), () => this.#beat());
-    this.#running = this.#run();
+    this.#running = this.#loop.run();
   }
 
   async stop(): Promise<void> {
@@ -131,7 +151,7 @@ export class Authority implements HolderGate {
 
   /** Looks at the control store soon instead of at the next interval. */
   look(): void {
-    this.#nextTickEarly?.();
+    this.#loop.hurry();
   }
 
   hub(): string | undefined {
@@ -187,9 +207,9 @@ export class Authority implements HolderGate {
   async takeOver(actor: string): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
     if (this.#role.kind === 'holder')
       throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is the hub of ${this.#config.namespace} already`);
-    this.#assertEligible();
     const lease = await this.#watch.read();
     if (lease === undefined) throw new AntipodeError('FAILOVER_REFUSED', `${this.#config.namespace} has no lease yet`);
+    this.#eligibility.assertForOrder();
     await this.#audit.append(actor, 'failover-requested', {
       namespace: this.#config.namespace,
       to: this.#region,
@@ -217,7 +237,7 @@ export class Authority implements HolderGate {
 
   #handOver(epoch: number, candidate: string): void {
     if (this.#role.kind !== 'holder' || this.#role.epoch !== epoch) return;
-    this.#role = { kind: 'follower' };
+    this.#stepDown();
     const message = `this region stopped accepting writes of ${this.#config.namespace}: ${candidate} takes over`;
     this.#events.add('lease-handed-over', 'info', message);
     this.#audit.note(this.#region, 'lease-handed-over', { namespace: this.#config.namespace, epoch, candidate });
@@ -228,11 +248,19 @@ export class Authority implements HolderGate {
     return now < leaseUntilMs - this.#config.marginMs && now - this.#beatMs < this.#config.leaseMs / 2;
   }
 
+  /** Holds the lease no more. What its conditions as a holder were is over with it. */
+  #stepDown(): void {
+    if (this.#role.kind === 'holder') this.#role.acceptance.forget();
+    this.#role = { kind: 'follower' };
+    this.#silence.forget();
+  }
+
   /** P6.2: a holder whose event loop stalled for half its lease stops accepting until a renewal succeeds. */
   #beat(): void {
     const now = this.#clock.monotonicMs();
     const stalledMs = now - this.#beatMs;
     this.#beatMs = now;
+    this.#silence.look(stalledMs, this.#role.kind === 'holder' && this.#role.accepting ? this.#role : undefined);
     if (stalledMs < this.#config.leaseMs / 2 || this.#role.kind !== 'holder' || !this.#role.accepting) return;
     this.#role.accepting = false;
     this.#events.add(
@@ -243,30 +271,10 @@ export class Authority implements HolderGate {
     this.look();
   }
 
-  async #run(): Promise<void> {
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      try {
-        await this.#tick();
-      } catch (caught) {
-        if (signal.aborted) return;
-        const error = toAntipodeError(caught);
-        if (error.code === 'INTERNAL')
-          this.#events.add('authority-failed', 'error', error.message, {
-            stack: error.cause instanceof Error ? error.cause.stack : error.stack,
-          });
-      }
-      await this.#pause();
-    }
-  }
-
-  async #pause(): Promise<void> {
-    const early = new AbortController();
-    this.#nextTickEarly = () => early.abort();
-    const intervalMs = this.#config.leaseMs / (this.#role.kind === 'holder' ? 4 : 6);
-    if (!this.#stopping.signal.aborted)
-      await this.#clock.sleep(intervalMs * (0.9 + this.#random.next() / 5), early.signal).catch(() => undefined);
-    this.#nextTickEarly = undefined;
+  #onLoopError(error: AntipodeError): void {
+    if (error.code !== 'INTERNAL') return;
+    const stack = error.cause instanceof Error ? error.cause.stack : error.stack;
+    this.#events.add('authority-failed', 'error', error.message, { stack });
   }
 
   async #tick(): Promise<void> {
@@ -274,10 +282,11 @@ export class Authority implements HolderGate {
     if (this.#role.kind === 'holder') return this.#renew(this.#role);
     const lease = await this.#watch.read();
     if (lease === undefined) return this.#createLease();
+    if (!this.#eligibility.partitionsFit()) return;
     if (lease.record.holder === this.#region) {
       // After a drain it leaves the epoch to the candidate, unless that one did not come within a lease.
       if (this.#log.openFor(lease.record.epoch) || this.#watch.stoodStill()) await this.#resume(lease);
-    } else if (this.#takeoverDue()) await this.#promoteAutomatically(lease);
+    } else if (this.#watch.stoodStill() && this.#eligibility.forLapsedLease()) await this.#promoteAutomatically(lease);
   }
 
   #onAdopted(lease: Lease, before: Lease | undefined): void {
@@ -285,7 +294,7 @@ export class Authority implements HolderGate {
     const { epoch, holder, streams } = lease.record;
     const role = this.#role;
     if (role.kind === 'holder' && (epoch !== role.epoch || holder !== this.#region)) {
-      this.#role = { kind: 'follower' };
+      this.#stepDown();
       this.#events.add('lease-lost', 'warning', `${holder} is the hub of ${namespace} since epoch ${epoch}`);
       this.#audit.note(this.#region, 'lease-lost', { namespace, epoch, holder });
     }
@@ -300,12 +309,6 @@ export class Authority implements HolderGate {
     this.#watch.adopt(lease);
   }
 
-  #takeoverDue(): boolean {
-    const eligible =
-      this.#config.automatic && this.#config.promotable.includes(this.#region) && !this.#applier.rebuilding;
-    return eligible && this.#watch.stoodStill();
-  }
-
   #mintStreams(): StreamKey[] {
     const incarnation = this.#random.hex(8);
     return Array.from({ length: this.#config.partitions }, (_, partition) =>
@@ -317,13 +320,17 @@ export class Authority implements HolderGate {
     if (this.#config.initialHub !== this.#region) return;
     const streams = this.#mintStreams();
     const record = firstRecord({ namespace: this.#config.namespace, holder: this.#region, streams });
-    const sentMs = this.#clock.monotonicMs();
     const outcome = await this.#watch.compareAndSet(0, record);
-    if (outcome.kind === 'ok') await this.#becomeHolder({ record, revision: outcome.revision }, streams, sentMs);
+    if (outcome.kind !== 'ok') return;
+    await this.#becomeHolder(
+      { record, revision: outcome.revision },
+      { streams, sentMs: outcome.sentMs, how: 'lease-acquired' },
+    );
   }
 
   /** The record names this region already: it was restarted within its epoch, or its own change had an unknown outcome. */
   async #resume(lease: Lease): Promise<void> {
+    this.#promoter.auditCompleted(lease.record);
     const last = lease.record.streams.slice(-this.#config.partitions);
     const whole = await logIsWhole({
       lease,
@@ -335,47 +342,61 @@ export class Authority implements HolderGate {
     });
     const streams = whole ? last : this.#mintStreams();
     const record = whole ? lease.record : { ...lease.record, streams: [...lease.record.streams, ...streams] };
-    const sentMs = this.#clock.monotonicMs();
     const outcome = await this.#watch.compareAndSet(lease.revision, record);
-    if (outcome.kind === 'ok') await this.#becomeHolder({ record, revision: outcome.revision }, streams, sentMs);
+    if (outcome.kind !== 'ok') return;
+    await this.#becomeHolder(
+      { record, revision: outcome.revision },
+      { streams, sentMs: outcome.sentMs, how: 'lease-resumed' },
+    );
   }
 
   /** Enters the record as holder; accepts once everything valid is applied here and one more renewal succeeded. */
-  async #becomeHolder(lease: Lease, streams: readonly StreamKey[], sentMs: number): Promise<void> {
+  async #becomeHolder(
+    lease: Lease,
+    won: {
+      readonly streams: readonly StreamKey[];
+      readonly sentMs: number;
+      readonly how: 'lease-acquired' | 'lease-resumed';
+      readonly orderedByPerson?: boolean;
+    },
+  ): Promise<void> {
     const { record } = lease;
-    const role: Role = {
+    const { namespace } = this.#config;
+    const role: Holder = {
       kind: 'holder',
       epoch: record.epoch,
-      streams: [...streams].sort((a, b) => partitionOf(a) - partitionOf(b)),
-      leaseUntilMs: sentMs + this.#config.leaseMs,
+      streams: [...won.streams].sort((a, b) => partitionOf(a) - partitionOf(b)),
+      leaseUntilMs: won.sentMs + this.#config.leaseMs,
       accepting: false,
+      acceptance: new Acceptance({
+        namespace,
+        log: this.#log,
+        applier: this.#applier,
+        hlc: this.#hlc,
+        clock: this.#clock,
+        notices: this.#notices,
+        orderedByPerson: won.orderedByPerson ?? false,
+      }),
     };
     this.#role = role;
     this.#watch.adopt(lease);
     this.#onLease();
-    this.#events.add(
-      'lease-acquired',
-      'info',
-      `this region holds the lease of ${this.#config.namespace}, epoch ${record.epoch}`,
-    );
-    this.#audit.note(this.#region, 'lease-acquired', {
-      namespace: this.#config.namespace,
+    this.#notices.tell(won.how, 'info', `this region holds the lease of ${namespace}, epoch ${record.epoch}`, {
       epoch: record.epoch,
       revision: lease.revision,
     });
     await this.#renew(role);
   }
 
-  async #renew(role: Extract<Role, { kind: 'holder' }>): Promise<void> {
+  async #renew(role: Holder): Promise<void> {
     const lease = this.#log.lease;
     if (lease === undefined || !this.#log.openFor(role.epoch)) {
       // It promised its epoch away: it neither appends nor renews, so that the promises stand.
-      this.#role = { kind: 'follower' };
-      return;
+      return this.#stepDown();
     }
+    if (!this.#eligibility.partitionsFit()) return this.#stepDown();
     const reported = Object.fromEntries(role.streams.map((stream) => [stream, this.#log.head(stream).seq]));
     const record: LeaseRecord = { ...lease.record, reported: { ...lease.record.reported, ...reported } };
-    const sentMs = this.#clock.monotonicMs();
     const renewal = this.#watch.compareAndSet(lease.revision, record);
     this.#renewing = renewal.then(
       (outcome) => void (outcome.kind === 'ok' && this.#watch.adopt({ record, revision: outcome.revision })),
@@ -384,48 +405,26 @@ export class Authority implements HolderGate {
     const outcome = await renewal;
     await this.#renewing;
     if (outcome.kind !== 'ok' || this.#role !== role) return;
-    role.leaseUntilMs = sentMs + this.#config.leaseMs;
+    role.leaseUntilMs = outcome.sentMs + this.#config.leaseMs;
+    this.#silence.renewed(role.epoch);
     if (!role.accepting) await this.#beginAccepting(role, record);
   }
 
-  async #beginAccepting(role: Extract<Role, { kind: 'holder' }>, record: LeaseRecord): Promise<void> {
-    if (!this.#everythingApplied()) return void this.#applier.kick();
-    this.#hlc.startAbove(greatestReading(this.#log));
-    if (this.#hlc.last.wallMs > this.#clock.wallMs() + CLOCK_AHEAD_MS_MAX) return;
+  async #beginAccepting(role: Holder, record: LeaseRecord): Promise<void> {
+    const { namespace } = this.#config;
+    if (!role.acceptance.due()) return;
     const revision = this.#log.lease?.revision ?? 0;
     await this.#appendMarker({ epoch: role.epoch, streams: role.streams }, encodeLease({ record, revision }));
     if (this.#role !== role) return;
     role.accepting = true;
-    this.#events.add(
-      'hub-accepting',
-      'info',
-      `this region accepts writes for ${this.#config.namespace}, epoch ${role.epoch}`,
-    );
-  }
-
-  /** Every stream is applied up to its seal, or to what is held of it here: reads here then show all that is valid. */
-  #everythingApplied(): boolean {
-    if (this.#applier.rebuilding) return false;
-    return this.#log.streams().every((stream) => {
-      const standing = this.#log.standing(stream);
-      if (standing.kind === 'unknown' || this.#applier.haltedReason(stream) !== undefined) return true;
-      const upTo =
-        standing.kind === 'sealed' ? Math.min(standing.seal, this.#log.head(stream).seq) : this.#log.head(stream).seq;
-      return this.#applier.checkpoint(stream) >= upTo;
-    });
+    role.acceptance.completed();
+    this.#events.add('hub-accepting', 'info', `this region accepts writes for ${namespace}, epoch ${role.epoch}`);
   }
 
   async #promoteAutomatically(lease: Lease): Promise<void> {
     const { holder } = lease.record;
     this.#events.add('hub-suspected', 'warning', `the lease of ${holder} for ${this.#config.namespace} has lapsed`);
     if (await this.#promoter.awaitTurn(lease, this.#stopping.signal)) await this.#promote('automatic', lease);
-  }
-
-  #assertEligible(): void {
-    if (!this.#config.promotable.includes(this.#region))
-      throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is not promotable`);
-    if (this.#applier.rebuilding)
-      throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is rebuilding its online store`);
   }
 
   async #promote(kind: PromotionKind, lease: Lease): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
@@ -462,7 +461,8 @@ export class Authority implements HolderGate {
     startedMs: number,
   ): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
     const { lease, streams, sentMs, lossy } = await this.#promoter.win(kind, found, this.#stopping.signal);
-    await this.#becomeHolder(lease, streams, sentMs);
+    const orderedByPerson = kind === 'planned';
+    await this.#becomeHolder(lease, { streams, sentMs, how: 'lease-acquired', orderedByPerson });
     await this.#untilAccepting();
     const { epoch } = lease.record;
     const durationMs = Math.round(this.#clock.monotonicMs() - startedMs);
@@ -478,9 +478,16 @@ export class Authority implements HolderGate {
     let renewedMs = this.#clock.monotonicMs();
     while (this.#role.kind === 'holder' && !this.#role.accepting) {
       if (this.#clock.monotonicMs() > deadlineMs)
-        throw new AntipodeError('FAILOVER_REFUSED', 'this region holds the lease but has not caught up yet');
+        throw new AntipodeError(
+          'FAILOVER_REFUSED',
+          `this region holds the lease but does not accept yet: ${this.#role.acceptance.waitsFor ?? 'its lease is not renewed'}`,
+        );
       await this.#clock.sleep(20, this.#stopping.signal);
-      if (!this.#everythingApplied() && this.#clock.monotonicMs() - renewedMs < this.#config.leaseMs / 4) continue;
+      if (
+        shortfallOf({ log: this.#log, applier: this.#applier }) !== undefined &&
+        this.#clock.monotonicMs() - renewedMs < this.#config.leaseMs / 4
+      )
+        continue;
       renewedMs = this.#clock.monotonicMs();
       await this.#renew(this.#role);
     }

@@ -5,7 +5,7 @@ import { AntipodeError } from '#core/errors';
 import { firstRecord, type Lease, type LeaseRecord, promotedRecord } from '#core/failover/lease';
 import { ZERO_HASH } from '#core/hash';
 import type { AuditLog } from '#region/audit/audit-log';
-import type { LeaseWatch } from '#region/failover/lease-watch';
+import type { LeaseOutcome, LeaseWatch } from '#region/failover/lease-watch';
 import { Promoter, type WonLease } from '#region/failover/promoter';
 import { EventList } from '#region/observe/events';
 import { NamespaceLog } from '#region/replicate/namespace-log';
@@ -44,7 +44,18 @@ const FRAME = encodeFrame({
 /** What each peer answers to each request; a peer without an answer cannot be reached. */
 type Answers = Readonly<Record<string, { answer: unknown; blob?: Buffer }>>;
 
-function candidate(answers: Answers, lease: Lease = LEASE): { promoter: Promoter; written: LeaseRecord[] } {
+function candidate(
+  answers: Answers,
+  lease: Lease = LEASE,
+): {
+  promoter: Promoter;
+  written: LeaseRecord[];
+  audited: string[];
+  /** What the control store answers; by default it takes everything. */
+  answer: { outcome?: LeaseOutcome };
+} {
+  const audited: string[] = [];
+  const answer: { outcome?: LeaseOutcome } = {};
   const clock = new HandClock();
   const { log: changeLog, journal } = new HeldDisk().open();
   const log = new NamespaceLog({ namespace: 'flights', log: changeLog, journal, host: TEST_HOST, clock });
@@ -54,7 +65,7 @@ function candidate(answers: Answers, lease: Lease = LEASE): { promoter: Promoter
     read: async () => lease,
     compareAndSet: async (expected, record) => {
       written.push(record);
-      return { kind: 'ok', revision: expected + 1 };
+      return answer.outcome ?? { kind: 'ok', revision: expected + 1, sentMs: 0 };
     },
   };
   const peers = {
@@ -75,10 +86,10 @@ function candidate(answers: Answers, lease: Lease = LEASE): { promoter: Promoter
     log,
     peers,
     events: new EventList({ clock, log: QUIET }),
-    audit: { note: () => undefined } as unknown as AuditLog,
+    audit: { note: (_: string, action: string) => audited.push(action) } as unknown as AuditLog,
     mintStreams: () => [MINTED],
   });
-  return { promoter, written };
+  return { promoter, written, audited, answer };
 }
 
 function win(promoter: Promoter, kind: 'planned' | 'automatic', lease: Lease = LEASE): Promise<WonLease> {
@@ -147,4 +158,23 @@ test('a candidate that cannot get a closed epoch does not become hub', async () 
     message: /up to 0, its seal is 5/,
   });
   assert.deepEqual(written, []);
+});
+
+test('a promotion whose compare-and-set had an unknown outcome is audited when its record is found, once', async () => {
+  const { promoter, written, audited, answer } = candidate({ 'ap-south promise': PROMISED });
+  answer.outcome = { kind: 'unknown', cause: 'no answer' };
+  await assert.rejects(win(promoter, 'automatic'), /did not say/);
+  assert.deepEqual(audited, []);
+  const record = written[0] as LeaseRecord;
+  promoter.auditCompleted(record);
+  promoter.auditCompleted(record);
+  assert.deepEqual(audited, ['promotion-completed']);
+});
+
+test('a refused promotion is not audited as completed, whatever record is found', async () => {
+  const { promoter, audited, answer } = candidate({ 'ap-south promise': PROMISED });
+  answer.outcome = { kind: 'refused', current: { revision: 9, value: Buffer.alloc(0) } };
+  await assert.rejects(win(promoter, 'automatic'), /changed during/);
+  promoter.auditCompleted(LEASE.record);
+  assert.deepEqual(audited, []);
 });

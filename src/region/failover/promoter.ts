@@ -1,9 +1,10 @@
 import { AntipodeError, toAntipodeError } from '#core/errors';
-import { type Lease, promisesForCleanPromotion, promotedRecord } from '#core/failover/lease';
+import { type Lease, type LeaseRecord, promisesForCleanPromotion, promotedRecord } from '#core/failover/lease';
 import type { StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { Random } from '#ports/random';
 import type { AuditLog } from '#region/audit/audit-log';
+import type { AuditEntry } from '#region/engine-api';
 import type { LeaseWatch } from '#region/failover/lease-watch';
 import { type CollectedPromise, candidateDelayMs, preparePromotion } from '#region/failover/promotion';
 import type { EventList } from '#region/observe/events';
@@ -37,6 +38,8 @@ export class Promoter {
   readonly #events: EventList;
   readonly #audit: AuditLog;
   readonly #mintStreams: () => StreamKey[];
+  /** A promotion whose compare-and-set is on its way, or whose outcome nobody knows. */
+  #attempt: { readonly record: LeaseRecord; readonly details: AuditEntry['details'] } | undefined;
 
   constructor(options: {
     region: string;
@@ -78,7 +81,6 @@ export class Promoter {
       lease,
       log: this.#log,
       peers: this.#peers,
-      clock: this.#clock,
       stepMs: this.#leaseMs / 4,
       ranking: this.#promotable,
     });
@@ -113,19 +115,41 @@ export class Promoter {
     const lossy = !handedOver && counted < needed;
     const streams = this.#mintStreams();
     const record = promotedRecord(lease.record, { holder: this.#region, streams, ...prepared, lossy });
-    const sentMs = this.#clock.monotonicMs();
+    this.#attempt = {
+      record,
+      details: {
+        namespace: this.#namespace,
+        epoch: record.epoch,
+        from: holder,
+        kind,
+        promised: prepared.promised.join(' '),
+        missing: prepared.missing.join(' '),
+        lossy,
+      },
+    };
     const outcome = await this.#watch.compareAndSet(lease.revision, record);
-    if (outcome.kind !== 'ok') throw new AntipodeError('FAILOVER_REFUSED', 'the lease changed during the promotion');
-    this.#audit.note(this.#region, 'promotion-completed', {
-      namespace: this.#namespace,
-      epoch: record.epoch,
-      from: holder,
-      kind,
-      promised: prepared.promised.join(' '),
-      missing: prepared.missing.join(' '),
-      lossy,
-    });
-    return { lease: { record, revision: outcome.revision }, streams, sentMs, lossy };
+    if (outcome.kind === 'refused') this.#attempt = undefined;
+    if (outcome.kind !== 'ok')
+      throw new AntipodeError(
+        'FAILOVER_REFUSED',
+        outcome.kind === 'refused'
+          ? 'the lease changed during the promotion'
+          : 'the control store did not say whether the promotion took place',
+      );
+    this.auditCompleted(record);
+    return { lease: { record, revision: outcome.revision }, streams, sentMs: outcome.sentMs, lossy };
+  }
+
+  /**
+   * Audits the promotion that wrote this record, once. Also called when the record is found later: a compare-and-set whose
+   * outcome was unknown may have succeeded.
+   */
+  auditCompleted(record: LeaseRecord): void {
+    const attempt = this.#attempt;
+    this.#attempt = undefined;
+    // Streams are minted for one attempt, so they tell whose record this is.
+    if (attempt === undefined || attempt.record.streams[0] !== record.streams[0]) return;
+    this.#audit.note(this.#region, 'promotion-completed', attempt.details);
   }
 
   #othersThan(holder: string): string[] {

@@ -1,10 +1,19 @@
-import { decodeFrame } from '#core/codec/frame';
+import { decodeFrame, type Frame } from '#core/codec/frame';
+import type { StreamKey } from '#core/model/stream';
 import { compareHlc, type Hlc } from '#core/time/hlc';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 
 /**
+ * How far back from the end of a stream replayed changes are looked for, in changes. They keep the stamps of the hub that
+ * made them, so they alone can lie above the readings that follow them; a walk of the whole log would cost the lease.
+ */
+const LOOK_BACK_CHANGES = 16_384;
+const PAGE_BYTES = 512 * 1024;
+
+/**
  * The greatest clock reading among the valid changes of a namespace: where a new holder's clock must start above (P6.6),
- * whatever its own wall clock says. Readings of one stream only grow, so its last valid frame tells.
+ * whatever its own wall clock says. Readings that a holder gave itself only grow along a stream; the original stamps of
+ * changes it replayed do not, and are looked for among the last of them.
  */
 export function greatestReading(log: NamespaceLog): Hlc {
   let greatest: Hlc = { wallMs: 0, counter: 0 };
@@ -12,11 +21,26 @@ export function greatestReading(log: NamespaceLog): Hlc {
     const standing = log.standing(stream);
     const head = log.head(stream).seq;
     const last = standing.kind === 'sealed' ? Math.min(standing.seal, head) : head;
-    const bytes = last === 0 ? undefined : log.read(stream, last - 1, 1)[0]?.bytes;
-    if (bytes === undefined) continue;
-    const { hlc, from, to } = decodeFrame(bytes).frame;
-    const reading = { wallMs: hlc.wallMs, counter: hlc.counter + (to - from) - 1 };
-    if (compareHlc(reading, greatest) > 0) greatest = reading;
+    for (const frame of framesOf(log, stream, last)) {
+      for (const base of frame.replay === null ? [frame.hlc] : [frame.hlc, frame.replay.original.hlc]) {
+        const reading = { wallMs: base.wallMs, counter: base.counter + (frame.to - frame.from) - 1 };
+        if (compareHlc(reading, greatest) > 0) greatest = reading;
+      }
+    }
   }
   return greatest;
+}
+
+/** The last frames of a stream up to `last`, page by page. */
+function* framesOf(log: NamespaceLog, stream: StreamKey, last: number): Generator<Frame> {
+  let after = Math.max(0, last - LOOK_BACK_CHANGES);
+  while (after < last) {
+    const page = log.read(stream, after, PAGE_BYTES);
+    if (page.length === 0) return;
+    for (const { bytes, to } of page) {
+      if (to > last) return;
+      yield decodeFrame(bytes).frame;
+      after = to;
+    }
+  }
 }

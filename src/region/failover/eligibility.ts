@@ -1,0 +1,60 @@
+import { AntipodeError } from '#core/errors';
+import type { Applier } from '#region/apply/applier';
+import { notEligible, partitionsDiffer } from '#region/failover/readiness';
+import type { StandingNotices } from '#region/failover/standing-notices';
+import type { NamespaceLog } from '#region/replicate/namespace-log';
+
+/** Whether this region may be hub of a namespace, and if not, why: told once for what nobody asked about, thrown at a person. */
+export class Eligibility {
+  readonly #region: string;
+  readonly #config: {
+    readonly namespace: string;
+    readonly partitions: number;
+    readonly automatic: boolean;
+    readonly promotable: readonly string[];
+  };
+  readonly #state: { readonly log: NamespaceLog; readonly applier: Applier };
+  readonly #notices: StandingNotices;
+
+  constructor(options: {
+    region: string;
+    config: { namespace: string; partitions: number; automatic: boolean; promotable: readonly string[] };
+    log: NamespaceLog;
+    applier: Applier;
+    notices: StandingNotices;
+  }) {
+    this.#region = options.region;
+    this.#config = options.config;
+    this.#state = { log: options.log, applier: options.applier };
+    this.#notices = options.notices;
+  }
+
+  /** Whether the configuration has the number of partitions that the namespace was created with. */
+  partitionsFit(): boolean {
+    const differ = partitionsDiffer(this.#config, this.#state.log.lease);
+    if (differ !== undefined) this.#notices.begin('partitions-differ', 'error', differ.message, { code: differ.code });
+    return differ === undefined;
+  }
+
+  /** Whether this region may take over by itself a lease that has lapsed. */
+  forLapsedLease(): boolean {
+    if (!this.#config.automatic || !this.#config.promotable.includes(this.#region)) return false;
+    const reason = notEligible(this.#state, 'automatic');
+    if (reason === undefined) this.#notices.end('not-eligible');
+    else {
+      const message = `this region cannot take over ${this.#config.namespace} by itself: ${reason}`;
+      this.#notices.begin('not-eligible', 'warning', message);
+    }
+    return reason === undefined;
+  }
+
+  /** CONFIG_INVALID or FAILOVER_REFUSED when not even a person may make this region hub. */
+  assertForOrder(): void {
+    if (!this.#config.promotable.includes(this.#region))
+      throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is not promotable`);
+    const differ = partitionsDiffer(this.#config, this.#state.log.lease);
+    if (differ !== undefined) throw differ;
+    const reason = notEligible(this.#state, 'planned');
+    if (reason !== undefined) throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is not eligible: ${reason}`);
+  }
+}
