@@ -186,6 +186,12 @@ export class NamespaceWriter {
       await this.#hlc.ready();
       const base = this.#hlc.tryReserve(grant.streams.length);
       if (base === undefined) continue;
+      // Waiting for the clock may have outlasted the epoch.
+      for (const stream of grant.streams) {
+        const standing = this.#log.standing(stream);
+        if (standing.kind !== 'open' || standing.epoch !== grant.epoch)
+          throw new AntipodeError('NOT_HOLDER', `epoch ${grant.epoch} of ${this.#namespace} ended before its marker`);
+      }
       const writes = grant.streams.map((stream, index) => {
         const builder = new FrameBuilder(this.#log.queuedHead(stream));
         builder.epochMarker(
