@@ -27,6 +27,7 @@ import type { NamespaceLog } from '#region/replicate/namespace-log';
 
 /** Envelope bytes read from the log for one transaction of the store: bounds memory and the time a transaction takes. */
 const BATCH_BYTES = 512 * 1024;
+const CLOCK_WARNING_MS = 60_000;
 /** How long the applier waits before it tries again on a full disk, ms. */
 const SPACE_RETRY_MS = 1000;
 /** Times of arrival remembered per stream to turn a watermark into freshness. */
@@ -38,6 +39,7 @@ interface StreamProgress {
   pending: { head: number; watermarkMs: number }[];
   watermarkMs: number | null;
   announcedHead: number;
+  clockWarnedMs: number | null;
 }
 
 interface Waiter {
@@ -257,14 +259,7 @@ export class Applier {
         progress.lag.record(Math.max(0, now - frame.hlc.wallMs), frame.to - frame.from);
       }
       const last = { wallMs: frame.hlc.wallMs, counter: frame.hlc.counter + (frame.to - frame.from) - 1 };
-      if (!this.#hlc.observe(last)) {
-        this.#events.add(
-          'clock-ahead',
-          'warning',
-          `${stream} carries a clock reading more than the bound ahead of this region's clock`,
-          { stream },
-        );
-      }
+      if (!this.#hlc.observe(last)) this.#warnOfClock(stream, progress);
     }
     progress.announcedHead = Math.max(progress.announcedHead, position);
     this.#settleWatermark(stream, progress);
@@ -393,6 +388,15 @@ export class Applier {
     }
   }
 
+  /** Once a minute and stream: a skewed origin would fill the list of events otherwise. */
+  #warnOfClock(stream: StreamKey, progress: StreamProgress): void {
+    const now = this.#clock.monotonicMs();
+    if (progress.clockWarnedMs !== null && now - progress.clockWarnedMs < CLOCK_WARNING_MS) return;
+    progress.clockWarnedMs = now;
+    const message = `${stream} carries a clock reading more than the bound ahead of this region's clock`;
+    this.#events.add('clock-ahead', 'warning', message, { stream });
+  }
+
   #settleWatermark(stream: StreamKey, progress: StreamProgress): void {
     const applied = this.checkpoint(stream);
     while (progress.pending[0] !== undefined && progress.pending[0].head <= applied) {
@@ -430,7 +434,7 @@ export class Applier {
   #progressOf(stream: StreamKey): StreamProgress {
     let progress = this.#progress.get(stream);
     if (progress === undefined) {
-      progress = { lag: new LogHistogram(), pending: [], watermarkMs: null, announcedHead: 0 };
+      progress = { lag: new LogHistogram(), pending: [], watermarkMs: null, announcedHead: 0, clockWarnedMs: null };
       this.#progress.set(stream, progress);
     }
     return progress;

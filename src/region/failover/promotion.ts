@@ -2,7 +2,6 @@ import { decodeFrame, envelopeHash } from '#core/codec/frame';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import { type Lease, sealOfPromises } from '#core/failover/lease';
 import type { StreamKey } from '#core/model/stream';
-import type { Clock } from '#ports/clock';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
 import { unpackFrames } from '#region/replicate/wire';
@@ -178,7 +177,6 @@ export async function candidateDelayMs(options: {
   readonly lease: Lease;
   readonly log: NamespaceLog;
   readonly peers: Peers;
-  readonly clock: Clock;
   readonly stepMs: number;
   /** All promotable regions, the preferred first. */
   readonly ranking: readonly string[];
