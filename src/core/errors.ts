@@ -99,7 +99,8 @@ export const ERROR_CODES = {
     disposition: 'stop',
     status: 500,
     cause: 'Two regions hold different frames for the same positions of one stream.',
-    remedy: 'The link stays stopped; find which disk was restored and rebuild that region.',
+    remedy:
+      'The stream is halted at that peer and tried again after a minute or a reconnect; find which disk was restored and rebuild that region.',
   },
   STREAM_NOT_FOUND: {
     disposition: 'retry',
