@@ -6,7 +6,8 @@ import { FolderLock } from '#adapters/lmdb/folder-lock';
 import { LmdbKvReader } from '#adapters/lmdb/lmdb-kv-reader';
 import { AntipodeError } from '#core/errors';
 import type { Journal } from '#ports/journal';
-import { type AuditAnchor, verifyAudit } from '#region/audit/audit-log';
+import { type AnchorRecord, decodeAnchorRecord } from '#region/audit/audit-anchorer';
+import { verifyAudit } from '#region/audit/audit-log';
 import type { AuditEntry, AuditVerdict } from '#region/engine-api';
 
 /** Keys of entries in the journal: `audit/000000000042`. */
@@ -51,14 +52,12 @@ function readEntry(value: Uint8Array): AuditEntry[] {
   }
 }
 
-async function readAnchor(controlFolder: string, region: string): Promise<AuditAnchor | undefined> {
+async function readAnchor(controlFolder: string, region: string): Promise<AnchorRecord | undefined> {
   try {
     return await withJournal(controlFolder, (journal) => {
       const stored = journal.get(`control/audit/${region}`);
       // Eight bytes of revision stand before the value.
-      return stored === undefined
-        ? undefined
-        : (JSON.parse(Buffer.from(stored).subarray(8).toString('utf8')) as AuditAnchor);
+      return stored === undefined ? undefined : decodeAnchorRecord(Buffer.from(stored).subarray(8));
     });
   } catch (error) {
     if (error instanceof AntipodeError && (error.code === 'DATA_IN_USE' || error.code === 'CONFIG_INVALID'))
@@ -68,7 +67,7 @@ async function readAnchor(controlFolder: string, region: string): Promise<AuditA
 }
 
 /** Opens the journal of a data folder for reading, under its lock: what is written meanwhile would look like damage. */
-async function withJournal<T>(dataFolder: string, work: (journal: Journal) => T): Promise<T> {
+async function withJournal<T>(dataFolder: string, work: (journal: Journal) => T | Promise<T>): Promise<T> {
   const log = join(dataFolder, 'log');
   if (!existsSync(log)) {
     throw new AntipodeError('CONFIG_INVALID', `there is no log in ${dataFolder}`, {
@@ -81,7 +80,7 @@ async function withJournal<T>(dataFolder: string, work: (journal: Journal) => T)
     const reader = LmdbKvReader.open({ folder: log, tables: JOURNAL_TABLES });
     try {
       // A journal that is only read needs only the reading side.
-      return work(new KvJournal(reader as unknown as OrderedKv));
+      return await work(new KvJournal(reader as unknown as OrderedKv));
     } finally {
       await reader.close();
     }

@@ -53,9 +53,11 @@ export interface AuditEntry {
   readonly hash: string;
 }
 
-export type AuditVerdict =
-  | { readonly ok: true; readonly entries: number; readonly head: string; readonly anchoredAt: number | null }
-  | { readonly ok: false; readonly entries: number; readonly firstBadIndex: number; readonly reason: string };
+/** `replaced`: earlier logs of this region that the control store saw and this one does not go through, as after a new disk. */
+export type AuditVerdict = { readonly entries: number; readonly replaced: number } & (
+  | { readonly ok: true; readonly head: string; readonly anchoredAt: number | null }
+  | { readonly ok: false; readonly firstBadIndex: number; readonly reason: string }
+);
 
 /** The engine of one region as its faces see it: in the same process, or from a serving process over a local socket. */
 export interface RegionEngine {

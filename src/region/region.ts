@@ -16,7 +16,7 @@ import { decodeJsonRecord, SERVING_STATE_KEY, type ServingState, UNDECODABLE_PRE
 import { StoreTrust } from '#region/apply/store-trust';
 import { ViewRegistry } from '#region/apply/view-registry';
 import { AuditAnchorer } from '#region/audit/audit-anchorer';
-import { type AuditAnchor, AuditLog, verifyAudit } from '#region/audit/audit-log';
+import { AuditLog, verifyAudit } from '#region/audit/audit-log';
 import type {
   AuditEntry,
   AuditVerdict,
@@ -112,7 +112,12 @@ export class Region implements RegionEngine {
     this.#ports = ports;
     this.#events = new EventList({ clock: ports.clock, log: ports.logger });
     this.#audit = new AuditLog(ports);
-    this.#anchorer = new AuditAnchorer({ region: config.region, audit: this.#audit, control: ports.control });
+    this.#anchorer = new AuditAnchorer({
+      region: config.region,
+      audit: this.#audit,
+      control: ports.control,
+      events: this.#events,
+    });
     this.#trust = new StoreTrust({ journal: ports.journal, store: ports.store, host: ports.host });
     this.#views = new ViewRegistry(config.views);
     this.#hlc = new HlcService({ clock: ports.clock, journal: ports.journal });
@@ -135,6 +140,7 @@ export class Region implements RegionEngine {
   async start(): Promise<void> {
     const { clock, random, host, store, journal } = this.#ports;
     const trusted = await this.#trust.open();
+    await this.#anchorer.start(clock);
     const undecodable = this.#views.load(store);
     if (undecodable.length > 0)
       this.#events.add(
@@ -213,7 +219,6 @@ export class Region implements RegionEngine {
       collector.start((error) => this.#events.add('idempotency-collection-failed', 'warning', String(error))),
     );
     this.#timers.push(clock.every(TAILS_INTERVAL_MS, () => this.#tendTails()));
-    this.#anchorer.start(clock);
     this.#state = 'serving';
     await this.#audit.append(this.region, 'region-started', { trustedStore: trusted });
     this.#events.add('region-started', 'info', `${this.region} serves`);
@@ -289,8 +294,8 @@ export class Region implements RegionEngine {
   }
 
   async auditVerify(): Promise<AuditVerdict> {
-    const anchor: AuditAnchor | undefined = await this.#anchorer.read();
-    return verifyAudit(this.#ports.journal, anchor);
+    const { journal, clock } = this.#ports;
+    return verifyAudit(journal, await this.#anchorer.read(), () => clock.yield());
   }
 
   async audit(entry: {

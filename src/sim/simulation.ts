@@ -181,7 +181,7 @@ export class Simulation {
         violations.add('I14', `no end after ${EVENTS_MAX} events`);
         return undefined;
       }
-      left = this.#look(probes);
+      left = await this.#look(probes);
       kernel.note('oracle', left.length === 0 ? 'all agree' : `not yet: ${left[0]?.text}`);
       wrongLooks = left.some(({ oracle }) => LASTING.has(oracle)) ? wrongLooks + 1 : 0;
       if (wrongLooks > WRONG_LOOKS_MAX) break;
@@ -194,7 +194,7 @@ export class Simulation {
     return undefined;
   }
 
-  #look(probes: readonly WriteRecord[]): Shortcoming[] {
+  async #look(probes: readonly WriteRecord[]): Promise<Shortcoming[]> {
     const found: Shortcoming[] = [];
     const regions: (readonly [string, RunningRegion])[] = [];
     for (const machine of this.regions) {

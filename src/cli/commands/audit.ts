@@ -161,15 +161,20 @@ async function verifyFolder(options: AuditOptions, data: string): Promise<Checke
   return { region, verdict, source: 'data folder' };
 }
 
+function replacedNote(replaced: number): string {
+  if (replaced === 0) return '';
+  return paint('yellow', `; ${replaced} earlier ${replaced === 1 ? 'log was' : 'logs were'} replaced`);
+}
+
 function printVerdicts(checked: readonly Checked[]): void {
   const rows = checked.map(({ region, verdict, source }) => [
     region,
     String(verdict.entries),
-    verdict.ok
+    (verdict.ok
       ? verdict.anchoredAt === null
         ? paint('yellow', 'ok, not compared with the control store')
         : paint('green', `ok, anchored at entry ${verdict.anchoredAt}`)
-      : paint('red', `broken at entry ${verdict.firstBadIndex}: ${verdict.reason}`),
+      : paint('red', `broken at entry ${verdict.firstBadIndex}: ${verdict.reason}`)) + replacedNote(verdict.replaced),
     source,
   ]);
   if (rows.length === 0) return;

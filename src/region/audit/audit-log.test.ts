@@ -34,18 +34,19 @@ async function alter(journal: Journal, key: string, change: (entry: AuditEntry) 
 
 test('a log that nobody touched verifies, over restarts, and says where it ends', async () => {
   const { held, journal, audit } = open();
-  assert.deepEqual(verifyAudit(journal, undefined), {
+  assert.deepEqual(await verifyAudit(journal, undefined), {
     ok: true,
     entries: 0,
     head: '0'.repeat(64),
     anchoredAt: null,
+    replaced: 0,
   });
   await audit.append('admin', 'failover-requested', { namespace: 'flights', epoch: 1, dry: false, note: null });
   const again = open(held);
   await again.audit.append('us-east', 'lease-lost', {});
   assert.deepEqual(again.audit.anchor.index, 2);
-  const verdict = verifyAudit(again.journal, again.audit.anchor);
-  assert.deepEqual(verdict, { ok: true, entries: 2, head: again.audit.anchor.hash, anchoredAt: 2 });
+  const verdict = await verifyAudit(again.journal, again.audit.anchor);
+  assert.deepEqual(verdict, { ok: true, entries: 2, head: again.audit.anchor.hash, anchoredAt: 2, replaced: 0 });
   assert.deepEqual(
     again.audit.entries({ after: -1, limit: 10 }).map(({ index, action }) => [index, action]),
     [
@@ -74,7 +75,7 @@ for (const [what, change] of ALTERATIONS) {
     for (let at = 0; at < 6; at++) {
       const { journal, keys } = await sample();
       await alter(journal, keys[at] as string, change);
-      const verdict = verifyAudit(journal, undefined);
+      const verdict = await verifyAudit(journal, undefined);
       assert.equal(verdict.ok, false);
       assert.equal(!verdict.ok && verdict.firstBadIndex, at);
     }
@@ -87,7 +88,7 @@ test('an altered entry with its own hash put right breaks the next one', async (
   for (let i = 0; i < 3; i++) await forger.append('admin', 'token-refused', { attempt: i, path: '/push' });
   await forger.append('admin', 'nothing-happened', {});
   await journal.write([{ kind: 'put', key: keys[3] as string, value: forged.get(keys[3] as string) as Uint8Array }]);
-  const verdict = verifyAudit(journal, undefined);
+  const verdict = await verifyAudit(journal, undefined);
   assert.equal(!verdict.ok && verdict.firstBadIndex, 4);
 });
 
@@ -95,7 +96,7 @@ test('a removed entry is found, wherever it stood', async () => {
   for (let at = 0; at < 5; at++) {
     const { journal, keys } = await sample();
     await journal.write([{ kind: 'delete', key: keys[at] as string }]);
-    const verdict = verifyAudit(journal, undefined);
+    const verdict = await verifyAudit(journal, undefined);
     assert.equal(!verdict.ok && verdict.firstBadIndex, at);
   }
 });
@@ -108,7 +109,7 @@ test('entries in another order are found', async () => {
     { kind: 'put', key: one, value: second },
     { kind: 'put', key: two, value: first },
   ]);
-  const verdict = verifyAudit(journal, undefined);
+  const verdict = await verifyAudit(journal, undefined);
   assert.equal(!verdict.ok && verdict.firstBadIndex, 2);
 });
 
@@ -116,8 +117,8 @@ test('a shortened log verifies by itself, and is found by the anchor', async () 
   const { journal, audit, keys } = await sample();
   const { anchor } = audit;
   await journal.write([{ kind: 'delete', key: keys[5] as string }]);
-  assert.equal(verifyAudit(journal, undefined).ok, true);
-  const verdict = verifyAudit(journal, anchor);
+  assert.equal((await verifyAudit(journal, undefined)).ok, true);
+  const verdict = await verifyAudit(journal, anchor);
   assert.deepEqual(verdict.ok, false);
   assert.match(verdict.ok ? '' : verdict.reason, /has 5 entries, the control store saw 6/);
 });
@@ -126,8 +127,8 @@ test('a log written anew from its start is found by the anchor', async () => {
   const { audit } = await sample();
   const { audit: anew, journal } = open();
   for (let i = 0; i < 7; i++) await anew.append('admin', 'all-is-well', {});
-  assert.equal(verifyAudit(journal, undefined).ok, true);
-  const verdict = verifyAudit(journal, audit.anchor);
+  assert.equal((await verifyAudit(journal, undefined)).ok, true);
+  const verdict = await verifyAudit(journal, audit.anchor);
   assert.match(verdict.ok ? '' : verdict.reason, /not the one the control store saw/);
 });
 
@@ -135,7 +136,7 @@ test('a log that grew since the anchor verifies', async () => {
   const { journal, audit } = await sample();
   const { anchor } = audit;
   await audit.append('admin', 'more', {});
-  assert.deepEqual(verifyAudit(journal, anchor).ok, true);
+  assert.deepEqual((await verifyAudit(journal, anchor)).ok, true);
 });
 
 test('a destroyed last entry is not written over by the next start', async () => {
@@ -148,7 +149,7 @@ test('a destroyed last entry is not written over by the next start', async () =>
   await again.audit.append('admin', 'act', { i: 3 });
   assert.equal(again.journal.list('audit/').length, 4);
   assert.equal(JSON.parse(Buffer.from(again.journal.get(keys[0] as string) as Uint8Array).toString()).details.i, 0);
-  const verdict = verifyAudit(again.journal, undefined);
+  const verdict = await verifyAudit(again.journal, undefined);
   assert.equal(!verdict.ok && verdict.firstBadIndex, 2);
 });
 
@@ -163,7 +164,7 @@ test('an act on a full disk is refused, and the chain goes on afterwards', async
     audit.entries({ after: -1, limit: 9 }).map(({ action }) => action),
     ['before', 'after'],
   );
-  assert.equal(verifyAudit(journal, audit.anchor).ok, true);
+  assert.equal((await verifyAudit(journal, audit.anchor)).ok, true);
 });
 
 test('what happened while the disk was full is noted in order when there is space again', async () => {
@@ -179,16 +180,17 @@ test('what happened while the disk was full is noted in order when there is spac
     audit.entries({ after: -1, limit: 9 }).map(({ action }) => action),
     ['link-lost', 'lease-lost'],
   );
-  assert.equal(verifyAudit(journal, audit.anchor).ok, true);
+  assert.equal((await verifyAudit(journal, audit.anchor)).ok, true);
 });
 
 test('a long log is walked page by page', async () => {
   const { journal, audit } = open();
   await Promise.all(Array.from({ length: 2500 }, (_, i) => audit.append('admin', 'act', { i })));
-  assert.deepEqual(verifyAudit(journal, audit.anchor), {
+  assert.deepEqual(await verifyAudit(journal, audit.anchor), {
     ok: true,
     entries: 2500,
     head: audit.anchor.hash,
     anchoredAt: 2500,
+    replaced: 0,
   });
 });

@@ -39,6 +39,7 @@ export class AuditLog {
   #noting: Promise<void> | undefined;
   #next: number;
   #head: string;
+  #durable: AuditAnchor;
 
   constructor(options: { journal: Journal; clock: Clock; host: Host }) {
     this.#journal = options.journal;
@@ -48,11 +49,12 @@ export class AuditLog {
     // The key says where the log ends, whatever became of the last entry: nothing is ever written over evidence.
     this.#next = last === undefined ? 0 : Number(last[0].slice(PREFIX.length)) + 1;
     this.#head = (last === undefined ? undefined : decodeEntry(last[1])?.hash) ?? GENESIS;
+    this.#durable = { index: this.#next, hash: this.#head };
   }
 
-  /** End of the log: number of entries and hash of the last. */
+  /** End of what is durable: number of entries and hash of the last. A crash takes nothing of it back, so it may be kept elsewhere. */
   get anchor(): AuditAnchor {
-    return { index: this.#next, hash: this.#head };
+    return this.#durable;
   }
 
   /** Whether this log holds the entry that the anchor names as its end. */
@@ -80,6 +82,7 @@ export class AuditLog {
     this.#next += 1;
     this.#head = entry.hash;
     await written;
+    if (entry.index >= this.#durable.index) this.#durable = { index: entry.index + 1, hash: entry.hash };
   }
 
   /**
@@ -125,8 +128,16 @@ function decodeEntry(bytes: Uint8Array): AuditEntry | undefined {
   }
 }
 
-/** Walks a whole audit log and checks every link of the chain, and the anchor when there is one. Needs no running region. */
-export function verifyAudit(journal: Journal, anchor: AuditAnchor | undefined): AuditVerdict {
+/**
+ * Walks a whole audit log and checks every link of the chain, and the anchor when there is one. Needs no running region;
+ * inside one, `yieldTurn` lets other work run between pages.
+ */
+export async function verifyAudit(
+  journal: Journal,
+  anchor: (AuditAnchor & { readonly replaced?: readonly AuditAnchor[] }) | undefined,
+  yieldTurn: () => Promise<void> = async () => undefined,
+): Promise<AuditVerdict> {
+  const replaced = anchor?.replaced?.length ?? 0;
   let previous = GENESIS;
   let index = 0;
   let hashAtAnchor: string | undefined = anchor?.index === 0 ? GENESIS : undefined;
@@ -135,7 +146,13 @@ export function verifyAudit(journal: Journal, anchor: AuditAnchor | undefined): 
     const page = journal.list(PREFIX, { limit: 1000, ...(after === undefined ? {} : { after }) });
     for (const [key, value] of page) {
       const entry = decodeEntry(value);
-      const bad = (reason: string): AuditVerdict => ({ ok: false, entries: index, firstBadIndex: index, reason });
+      const bad = (reason: string): AuditVerdict => ({
+        ok: false,
+        entries: index,
+        firstBadIndex: index,
+        reason,
+        replaced,
+      });
       if (entry === undefined) return bad('the entry is not readable');
       if (key !== keyOf(index) || entry.index !== index) return bad(`entry ${index} is missing or out of order`);
       if (entry.previous !== previous) return bad('the entry does not follow from the one before');
@@ -146,6 +163,7 @@ export function verifyAudit(journal: Journal, anchor: AuditAnchor | undefined): 
       after = key;
     }
     if (page.length < 1000) break;
+    await yieldTurn();
   }
   if (anchor !== undefined && index < anchor.index) {
     return {
@@ -153,6 +171,7 @@ export function verifyAudit(journal: Journal, anchor: AuditAnchor | undefined): 
       entries: index,
       firstBadIndex: index,
       reason: `the log has ${index} entries, the control store saw ${anchor.index}`,
+      replaced,
     };
   }
   if (anchor !== undefined && hashAtAnchor !== anchor.hash) {
@@ -161,7 +180,8 @@ export function verifyAudit(journal: Journal, anchor: AuditAnchor | undefined): 
       entries: index,
       firstBadIndex: anchor.index,
       reason: 'the log is not the one the control store saw',
+      replaced,
     };
   }
-  return { ok: true, entries: index, head: previous, anchoredAt: anchor?.index ?? null };
+  return { ok: true, entries: index, head: previous, anchoredAt: anchor?.index ?? null, replaced };
 }

@@ -89,7 +89,7 @@ export class FakeEngine implements RegionEngine {
 
   async auditVerify(): Promise<AuditVerdict> {
     await this.#gate();
-    return { ok: true, entries: 3, head: '11', anchoredAt: null };
+    return { ok: true, entries: 3, head: '11', anchoredAt: null, replaced: 0 };
   }
 
   async audit(entry: Parameters<RegionEngine['audit']>[0]): Promise<void> {

@@ -121,9 +121,11 @@ function behind(
 }
 
 /** The audit log of every region verifies. */
-export function brokenAudits(regions: readonly (readonly [string, RunningRegion])[]): Shortcoming[] {
-  return regions.flatMap(([region, { journal }]) => {
-    const verdict = verifyAudit(journal, undefined);
-    return verdict.ok ? [] : [{ oracle: 'I12' as const, text: `${region}: ${verdict.reason}` }];
-  });
+export async function brokenAudits(regions: readonly (readonly [string, RunningRegion])[]): Promise<Shortcoming[]> {
+  const found: Shortcoming[] = [];
+  for (const [region, { journal }] of regions) {
+    const verdict = await verifyAudit(journal, undefined);
+    if (!verdict.ok) found.push({ oracle: 'I12', text: `${region}: ${verdict.reason}` });
+  }
+  return found;
 }
