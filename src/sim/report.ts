@@ -1,5 +1,11 @@
-import type { Violation } from '#sim/oracle/violations';
-import type { Simulation } from '#sim/simulation';
+import type { SimKernel } from '#sim/kernel/kernel';
+import type { Knobs } from '#sim/knobs';
+import type { ControlMachine } from '#sim/machine/control-machine';
+import type { RegionMachine } from '#sim/machine/region-machine';
+import type { Nemesis } from '#sim/nemesis/nemesis';
+import type { RegionHistory } from '#sim/oracle/region-history';
+import type { Violation, Violations } from '#sim/oracle/violations';
+import type { Clients } from '#sim/workload/clients';
 import { ackedChanges } from '#sim/workload/write-record';
 
 export interface SimReport {
@@ -25,8 +31,22 @@ export interface SimReport {
   readonly states: Readonly<Record<string, number>>;
 }
 
+/** The parts of a simulation that a report is made of. */
+interface Reported {
+  readonly seed: number;
+  readonly knobs: Knobs;
+  readonly kernel: SimKernel;
+  readonly control: ControlMachine;
+  readonly regions: readonly RegionMachine[];
+  readonly histories: readonly RegionHistory[];
+  readonly clients: Clients;
+  readonly nemesis: Nemesis;
+  readonly violations: Violations;
+  readonly logEvents: ReadonlyMap<string, number>;
+}
+
 export function makeReport(
-  sim: Simulation,
+  sim: Reported,
   times: { readonly healedMs: number; readonly convergedMs: number | undefined },
 ): SimReport {
   const leases = sim.knobs.namespaces.map(({ name }) => sim.control.lease(name));
