@@ -41,6 +41,8 @@ if (flags.help) {
 const screen = new Screen();
 const cleanups: (() => Promise<void> | void)[] = [];
 let interrupted = false;
+/** While the dashboard is there to be looked at, the first Ctrl-C only ends that. */
+let seenEnough: (() => void) | undefined;
 
 async function cleanUp(): Promise<void> {
   for (const clean of cleanups.splice(0).reverse()) await clean();
@@ -48,6 +50,11 @@ async function cleanUp(): Promise<void> {
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   process.on(signal, () => {
+    if (seenEnough !== undefined && signal === 'SIGINT') {
+      seenEnough();
+      seenEnough = undefined;
+      return;
+    }
     if (interrupted) process.exit(130);
     interrupted = true;
     screen.say('stopping');
@@ -145,7 +152,11 @@ async function run(): Promise<number> {
     screen.say(
       'the regions are compared at the end: press Ctrl-C in this terminal when you have seen enough of the dashboard',
     );
-  if (!flags.once) await new Promise<void>((resolve) => screen.untilKey(resolve));
+  if (!flags.once) {
+    await new Promise<void>((resolve) => {
+      seenEnough = resolve;
+    });
+  }
 
   await observer.stop();
   await topology.stop();

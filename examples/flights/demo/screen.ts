@@ -28,12 +28,6 @@ export class Screen {
     };
   }
 
-  /** Calls back at the first Ctrl-C or when standard input ends. */
-  untilKey(pressed: () => void): void {
-    process.removeAllListeners('SIGINT');
-    process.once('SIGINT', () => pressed());
-  }
-
   #clear(): void {
     if (this.#terminal && this.#line !== '') process.stderr.write('\r\x1b[2K');
   }
