@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { simulate } from '#sim/simulation';
 
 /** Chosen by nothing but their numbers. */
-const SEEDS = [3, 14, 15, 92, 65];
+const SEEDS = [3, 14, 15, 92];
 
 test('a seed has one history: twice the same trace, events and outcome', async () => {
   for (const seed of SEEDS) {

@@ -90,9 +90,17 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'tie-by-arrival',
     bug: 'The merge compares event times alone; of equals the later to arrive wins.',
     faults: ['isolate-hub', 'crash-hub'],
+    firstSeed: 9,
     tune: (knobs) => ({
       ...knobs,
-      workload: { ...knobs.workload, keys: 2, deleteShare: 0, eventTimeStepMs: 60_000, eventTimeSpreadMs: 10 },
+      workload: {
+        ...knobs.workload,
+        intervalMs: 15,
+        keys: 2,
+        deleteShare: 0,
+        eventTimeStepMs: 60_000,
+        eventTimeSpreadMs: 10,
+      },
     }),
     oracles: ['I3', 'I4'],
     hiddenStore: (inner) =>
@@ -114,15 +122,23 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'forget-clock',
     bug: 'The bound of the hybrid clock is not persisted.',
     faults: ['clock-back-at-restart'],
+    tune: (knobs) => ({ ...knobs, faults: { ...knobs.faults, intervalMs: 500 } }),
     oracles: ['I8'],
     journal: (inner) => forgetful(inner, 'hlc/'),
   },
   {
     name: 'ignore-seal',
-    bug: 'Every stream counts as open.',
+    bug: 'A sealed stream counts as open.',
     faults: ['isolate-hub-with-one', 'isolate-hub'],
-    oracles: ['I2', 'health'],
-    install: () => patch(NamespaceLog.prototype, 'standing', () => ({ kind: 'open', epoch: 1 })),
+    firstSeed: 24,
+    oracles: ['I2'],
+    install: () => {
+      const real = NamespaceLog.prototype.standing;
+      return patch(NamespaceLog.prototype, 'standing', function (this: NamespaceLog, stream) {
+        const standing = real.call(this, stream);
+        return standing.kind === 'sealed' ? { kind: 'open', epoch: standing.epoch } : standing;
+      });
+    },
   },
   {
     name: 'forget-tails',
