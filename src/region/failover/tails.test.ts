@@ -66,7 +66,8 @@ function hub(
   });
   log.adopt({ revision: 2, record });
   const appended: ReplayWrite[] = [];
-  const writer: Pick<NamespaceWriter, 'settled' | 'knownKey' | 'replay'> = {
+  const writer: Pick<NamespaceWriter, 'onItsWay' | 'settled' | 'knownKey' | 'replay'> = {
+    onItsWay: () => false,
     settled: async () => undefined,
     knownKey: (_partition, _view, key) => {
       const held = options.partly?.[key];

@@ -227,11 +227,15 @@ export class Tails {
       original: { stream: frame.stream, from: frame.from, hlc: frame.hlc },
     };
     if (frame.replay !== null && this.#takenTo(source.tail.stream) >= source.tail.to) return;
+    const keys = frame.idempotency.map(({ key }) => key);
+    while (keys.some((key) => this.#writer.onItsWay(codec.view.name, key))) {
+      for (const key of keys) await this.#writer.settled(codec.view.name, key);
+    }
+    // From here to the append nothing is awaited: what is known of the keys stays true.
     const all = decodeChanges(frame.payload, frame.to - frame.from);
     const kept = all.map(() => true);
     const carried: IdempotencyEntry[] = [];
     for (const entry of frame.idempotency) {
-      await this.#writer.settled(codec.view.name, entry.key);
       const known = this.#writer.knownKey(id.partition, codec.view.name, entry.key);
       const count = entry.to - entry.from;
       // The client tried again and the new hub accepted it, all of it or its beginning: the same write under other change ids.

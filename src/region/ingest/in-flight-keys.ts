@@ -20,15 +20,12 @@ export class InFlightKeys {
     return `${view}/${key}`;
   }
 
-  /** The running answer to the same request; undefined when there is none. Another request under the key is an error. */
-  async same(name: string, digest: string): Promise<Promise<Record<StreamKey, number>> | undefined> {
-    for (;;) {
-      const running = this.#byName.get(name);
-      if (running === undefined) return undefined;
-      if (running.digest === digest) return running.answer;
-      if (running.digest !== null) throw reused(name);
-      await running.settled.catch(() => undefined);
-    }
+  /**
+   * What is on its way under a key. Who finds nothing must add its own write in the same step: after an `await` another
+   * one may stand here.
+   */
+  get(name: string): InFlight | undefined {
+    return this.#byName.get(name);
   }
 
   add(name: string, entry: InFlight): void {

@@ -142,8 +142,12 @@ export class NamespaceWriter {
     }
     const name = InFlightKeys.nameOf(codec.view.name, key);
     const digest = requestDigest(changes);
-    const running = await this.#inFlight.same(name, digest);
-    if (running !== undefined) return { duplicate: true, positions: await running };
+    for (let running = this.#inFlight.get(name); running !== undefined; running = this.#inFlight.get(name)) {
+      if (running.digest === digest) return { duplicate: true, positions: await running.answer };
+      if (running.digest !== null) throw reused(name);
+      await running.settled.catch(() => undefined);
+    }
+    // From here to the key's place among those on their way is one step.
     const known: Record<StreamKey, number> = {};
     const parts = new Map<number, FramePart>();
     for (const [partition, part] of partitions) {
@@ -175,7 +179,12 @@ export class NamespaceWriter {
     return bytes === undefined ? undefined : decodeJsonRecord<IdempotencyRecord>(bytes);
   }
 
-  /** Resolves when no write is on its way under the key: the store then knows all there is to know. */
+  /** Whether a write is on its way under the key. While it is not, and nothing is awaited, the store knows all there is to know. */
+  onItsWay(view: string, key: string): boolean {
+    return this.#inFlight.get(InFlightKeys.nameOf(view, key)) !== undefined;
+  }
+
+  /** Resolves when the writes on their way under the key have ended; another may have begun by then. */
   async settled(view: string, key: string): Promise<void> {
     await this.#inFlight.settled(InFlightKeys.nameOf(view, key));
   }
