@@ -43,6 +43,8 @@ export interface WorkloadKnobs {
   readonly clientTimeoutMs: number;
   readonly retries: number;
   readonly repeatShare: number;
+  /** Share of requests that are sent twice at once. */
+  readonly hedgeShare: number;
   /** Share of writes without an idempotency key. */
   readonly keylessShare: number;
   readonly rowBytesMax: number;
@@ -154,6 +156,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       eventTimeSpreadMs: random.pick([10, 1000, 60_000]),
       clientTimeoutMs: random.logBetween(1000, 20_000),
       retries: random.pick([0, 2, 8]),
+      hedgeShare: random.pick([0, 0, 0.1]),
       keylessShare: random.pick([0, 0.1, 0.5]),
       repeatShare: random.pick([0, 0.05, 0.3]),
       rowBytesMax: random.pick([20, 20, 200, 2000]),

@@ -134,6 +134,8 @@ export class Clients {
   /** Tries until told done or out of tries. */
   #persist(write: WriteRecord, attempt: number): void {
     const keyed = write.request.idempotencyKey !== undefined;
+    // A client in a hurry asks twice at once, perhaps the same region.
+    if (keyed && this.#random.chance(this.#knobs.hedgeShare)) this.#once(write);
     this.#open++;
     this.#attempt(write, this.#random.pick(this.#regions), (done) => {
       this.#open--;
@@ -143,12 +145,16 @@ export class Clients {
       if (keyed && done && this.#random.chance(this.#knobs.repeatShare)) {
         this.repeats++;
         this.#kernel.schedule(pause, undefined, 'repeat', () => {
-          this.#open++;
-          this.#attempt(write, this.#random.pick(this.#regions), () => {
-            this.#open--;
-          });
+          this.#once(write);
         });
       }
+    });
+  }
+
+  #once(write: WriteRecord): void {
+    this.#open++;
+    this.#attempt(write, this.#random.pick(this.#regions), () => {
+      this.#open--;
     });
   }
 
