@@ -234,6 +234,8 @@ export class Region implements RegionEngine {
     }
     await this.#links?.stop();
     await this.#applier?.stop();
+    // Notes of links that ended with the stop come first: the last entry is the one that the last anchor names.
+    await this.#audit.settled();
     await this.#audit.append(this.region, 'region-stopped', {});
     await this.#anchorer.stop();
     await this.#trust.close();

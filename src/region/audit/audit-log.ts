@@ -97,6 +97,11 @@ export class AuditLog {
     });
   }
 
+  /** Resolves when every note so far is appended, or waits for space. */
+  async settled(): Promise<void> {
+    await this.#noting;
+  }
+
   async #appendNotes(): Promise<void> {
     for (let note = this.#notes[0]; note !== undefined; note = this.#notes[0]) {
       try {
