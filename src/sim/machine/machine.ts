@@ -8,6 +8,9 @@ import type { SimNetwork } from '#sim/network/sim-network';
 
 export type DeathKind = 'process' | 'machine';
 
+/** The longest a disk takes, ms: one that hangs for longer is dead. */
+const FSYNC_MS_MAX = 5000;
+
 /** A peer hears of a dead process at once, of a dead machine late. */
 const NOTICE_MS = { process: 200, machine: 15_000 } as const;
 
@@ -129,7 +132,7 @@ export class Machine {
   }
 
   #fsync(commit: () => void): void {
-    const ms = this.random.exponential(this.fsyncMs);
+    const ms = Math.min(FSYNC_MS_MAX, this.random.exponential(this.fsyncMs));
     this.#process?.after(ms, 'fsync', commit);
   }
 }
