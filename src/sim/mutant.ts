@@ -12,8 +12,8 @@ export interface Mutant {
   readonly bug: string;
   /** Faults under which it shows. */
   readonly faults: readonly FaultKind[];
-  /** A seed that showed it once, tried before all others: saves time, as long as it does. */
-  readonly firstSeed?: number;
+  /** Seeds that showed it once, tried before all others: they save time, as long as one of them does. */
+  readonly firstSeeds?: readonly number[];
   /** Conditions under which it shows soon, instead of what the seed draws. */
   readonly tune?: (knobs: Knobs) => Knobs;
   /** Oracles that may catch it. */

@@ -9,7 +9,7 @@ const SEEDS_MAX = 40;
 for (const mutant of MUTANTS) {
   test(`the oracles catch the mutant ${mutant.name}`, async () => {
     const seeds = Array.from({ length: SEEDS_MAX }, (_, index) => index + 1);
-    for (const seed of mutant.firstSeed === undefined ? seeds : [mutant.firstSeed, ...seeds]) {
+    for (const seed of [...(mutant.firstSeeds ?? []), ...seeds]) {
       const { violations } = await simulate({ seed, mutant, kinds: mutant.faults });
       const [first] = violations;
       if (first === undefined) continue;

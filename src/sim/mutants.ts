@@ -90,7 +90,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'tie-by-arrival',
     bug: 'The merge compares event times alone; of equals the later to arrive wins.',
     faults: ['isolate-hub', 'crash-hub'],
-    firstSeed: 9,
+    firstSeeds: [55, 35, 57, 40, 34],
     tune: (knobs) => ({
       ...knobs,
       workload: {
@@ -130,7 +130,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'ignore-seal',
     bug: 'A sealed stream counts as open.',
     faults: ['isolate-hub-with-one', 'isolate-hub'],
-    firstSeed: 24,
+    firstSeeds: [26, 38, 53, 21, 36],
     oracles: ['I2'],
     install: () => {
       const real = NamespaceLog.prototype.standing;
@@ -142,6 +142,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'forget-tails',
+    firstSeeds: [35, 55, 54, 33, 25],
     bug: 'What lies beyond a seal is never looked for.',
     faults: ['isolate-hub', 'crash-hub'],
     oracles: ['I1'],

@@ -5,7 +5,7 @@ import { simulate } from '#sim/simulation';
 import { Summary } from '#sim/summary';
 
 const FULL = process.env['ANTIPODE_VERIFY'] === 'full';
-const SEEDS = FULL ? 2000 : 40;
+const SEEDS = FULL ? 2000 : 30;
 /** Seeds in one test: a failure names its own, and the rest still run. */
 const BATCH = 10;
 
