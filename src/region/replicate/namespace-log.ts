@@ -1,16 +1,11 @@
 import { AntipodeError, assert, toAntipodeError } from '#core/errors';
 import { decodeLease, encodeLease, type Lease, type StreamStanding, standingOf } from '#core/failover/lease';
+import { type EpochPromise, mayExtend, mayMirror, promiseLapses, promiseRefusal } from '#core/failover/promise';
 import { parseStreamKey, type StreamHead, type StreamKey } from '#core/model/stream';
 import type { ChangeLog, LoggedFrame } from '#ports/change-log';
 import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
 import type { Journal, JournalOperation } from '#ports/journal';
-
-/** A region's word to mirror no more of an epoch until its seal is known (P6.4). */
-export interface PromiseState {
-  readonly epoch: number;
-  readonly revision: number;
-}
 
 export type MirrorOutcome = 'appended' | 'duplicate' | 'refused';
 
@@ -34,7 +29,7 @@ export class NamespaceLog {
   readonly #inFlight = new Set<Promise<void>>();
   readonly #durableWatchers = new Set<(stream: StreamKey) => void>();
   #lease: Lease | undefined;
-  #promise: PromiseState | undefined;
+  #promise: EpochPromise | undefined;
 
   constructor(options: { namespace: string; log: ChangeLog; journal: Journal; host: Host; clock: Clock }) {
     this.namespace = options.namespace;
@@ -43,7 +38,7 @@ export class NamespaceLog {
     this.#host = options.host;
     this.#clock = options.clock;
     const stored = options.journal.get(this.#promiseKey());
-    if (stored !== undefined) this.#promise = JSON.parse(Buffer.from(stored).toString('utf8')) as PromiseState;
+    if (stored !== undefined) this.#promise = JSON.parse(Buffer.from(stored).toString('utf8')) as EpochPromise;
     const lease = options.journal.get(this.#leaseKey());
     if (lease !== undefined) this.#lease = decodeLease(lease);
   }
@@ -52,7 +47,7 @@ export class NamespaceLog {
     return this.#lease;
   }
 
-  get promised(): PromiseState | undefined {
+  get promised(): EpochPromise | undefined {
     return this.#promise;
   }
 
@@ -113,7 +108,7 @@ export class NamespaceLog {
       this.#remember({ kind: 'put', key: this.#leaseKey(), value: encodeLease(lease) });
     }
     const promise = this.#promise;
-    if (promise !== undefined && (lease.record.epoch > promise.epoch || lease.revision > promise.revision)) {
+    if (promise !== undefined && promiseLapses(promise, lease)) {
       this.#promise = undefined;
       this.#remember({ kind: 'delete', key: this.#promiseKey() });
     }
@@ -134,7 +129,7 @@ export class NamespaceLog {
 
   /** Whether frames of an open stream may be mirrored or appended: no promise stands against its epoch. */
   openFor(epoch: number): boolean {
-    return this.#promise === undefined || this.#promise.epoch < epoch;
+    return mayExtend(this.#promise, epoch);
   }
 
   /**
@@ -159,10 +154,8 @@ export class NamespaceLog {
     options: { readonly forPromotion: boolean },
   ): Promise<MirrorOutcome> {
     const standing = this.standing(stream);
-    if (standing.kind === 'sealed' && frame.to > standing.seal) return 'refused';
-    // What the record says of the stream counts; the frame's own word only while the record does not know the stream.
-    const epoch = standing.kind === 'open' ? standing.epoch : frame.epoch;
-    if (standing.kind !== 'sealed' && !options.forPromotion && !this.openFor(epoch)) return 'refused';
+    const { to, epoch } = frame;
+    if (!mayMirror({ standing, promise: this.#promise, to, epoch, ...options })) return 'refused';
     const head = this.queuedHead(stream);
     if (frame.to <= head.seq) {
       const held = this.#log.hashAt(stream, frame.to);
@@ -191,16 +184,8 @@ export class NamespaceLog {
    * EPOCH_STALE when the epoch is closed here or a promise of a later revision stands.
    */
   async promise(epoch: number, revision: number): Promise<Record<StreamKey, number>> {
-    const lease = this.#lease;
-    if (lease !== undefined && (lease.record.epoch > epoch || lease.revision > revision)) {
-      throw new AntipodeError(
-        'EPOCH_STALE',
-        `epoch ${epoch} at revision ${revision} is not the latest known here (${lease.record.epoch} at ${lease.revision})`,
-      );
-    }
-    if (this.#promise !== undefined && (this.#promise.epoch > epoch || this.#promise.revision > revision)) {
-      throw new AntipodeError('EPOCH_STALE', `promised already at revision ${this.#promise.revision}`);
-    }
+    const refusal = promiseRefusal({ lease: this.#lease, promise: this.#promise }, { epoch, revision });
+    if (refusal !== undefined) throw new AntipodeError('EPOCH_STALE', refusal);
     this.#promise = { epoch, revision };
     const value = Buffer.from(JSON.stringify(this.#promise), 'utf8');
     const written = this.#track(this.#journal.write([{ kind: 'put', key: this.#promiseKey(), value }]));
