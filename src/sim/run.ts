@@ -1,48 +1,89 @@
 // Runs simulations from the command line.
 //
-//   node --conditions=antipode-source src/sim/run.ts --seed 7            one seed, and what came of it
-//   node --conditions=antipode-source src/sim/run.ts --seed 7 --trace    with everything that happens
-//   node --conditions=antipode-source src/sim/run.ts --seeds 1..200      many, and their sum
-//   node --conditions=antipode-source src/sim/run.ts --seeds 1..50 --faults crash-hub,isolate-hub   of these kinds alone
-//   node --conditions=antipode-source src/sim/run.ts --seeds 1..200 --mutant keep-first     with a bug put in
+//   npm run sim -- --seeds 200                  the seeds 1 to 200, over all cores, and their sum
+//   npm run sim -- --seeds 200 --from 1000      the seeds 1000 to 1199; --seeds 1000..1199 is the same
+//   npm run sim -- --seeds 1000 --json          one JSON object on stdout; progress is on stderr
+//   npm run sim -- --seed 7                     one seed, and what came of it
+//   npm run sim -- --seed 7 --trace             with everything that happens; --notes: with what is worth reading
+//   npm run sim -- --seeds 50 --faults crash-hub,isolate-hub   with faults of these kinds alone
+//   npm run sim -- --seeds 200 --mutant keep-first             with a bug put in
 //
 // Exits with 1 when an oracle was violated, and prints the line that replays the seed.
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { FAULT_KINDS } from '#sim/knobs';
-import { MUTANTS } from '#sim/mutants';
+import { FAULT_KINDS, type FaultKind } from '#sim/knobs';
+import { MUTANTS } from '#sim/mutants/catalog';
 import type { SimReport } from '#sim/report';
+import { type Job, optionsOf, replayLine } from '#sim/runner/job';
+import { Pool } from '#sim/runner/pool';
+import { Progress } from '#sim/runner/progress';
+import { Summary } from '#sim/runner/summary';
 import { simulate } from '#sim/simulation';
-import { Summary } from '#sim/summary';
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: 'string' },
-    seeds: { type: 'string' },
-    trace: { type: 'boolean', default: false },
-    notes: { type: 'boolean', default: false },
-    json: { type: 'boolean', default: false },
-    mutant: { type: 'string' },
-    faults: { type: 'string' },
-    verbose: { type: 'boolean', default: false },
-    'keep-going': { type: 'boolean', default: false },
-  },
-});
+const OPTIONS = {
+  seed: { type: 'string' },
+  seeds: { type: 'string' },
+  from: { type: 'string' },
+  workers: { type: 'string' },
+  trace: { type: 'boolean', default: false },
+  notes: { type: 'boolean', default: false },
+  json: { type: 'boolean', default: false },
+  mutant: { type: 'string' },
+  faults: { type: 'string' },
+  verbose: { type: 'boolean', default: false },
+  'fail-fast': { type: 'boolean', default: false },
+} as const;
+
+const { values } = readArguments();
+const mutant = readMutant();
+const kinds = readKinds();
+
+function readArguments() {
+  try {
+    return parseArgs({ options: OPTIONS });
+  } catch (error) {
+    return usage(error instanceof Error ? error.message : String(error));
+  }
+}
 
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-function range(): readonly [number, number] {
-  if (values.seed !== undefined) return [Number(values.seed), Number(values.seed)];
-  const match = /^(\d+)(?:\.\.(\d+))?$/.exec(values.seeds ?? '1..20');
-  if (match === null) {
-    print('--seeds takes a number of seeds or a range such as 1..200.');
-    process.exit(2);
-  }
-  return match[2] === undefined ? [1, Number(match[1])] : [Number(match[1]), Number(match[2])];
+function usage(problem: string): never {
+  process.stderr.write(`${problem}\nThe head of src/sim/run.ts shows what can be asked.\n`);
+  process.exit(2);
 }
 
-function line(report: SimReport, ms: number): string {
+function readMutant(): string | undefined {
+  if (values.mutant === undefined || MUTANTS.some(({ name }) => name === values.mutant)) return values.mutant;
+  return usage(`--mutant takes one of ${MUTANTS.map(({ name }) => name).join(', ')}.`);
+}
+
+function readKinds(): readonly FaultKind[] | undefined {
+  const asked = values.faults?.split(',');
+  const known = asked && FAULT_KINDS.filter((kind) => asked.includes(kind));
+  return asked === undefined || known?.length === asked.length
+    ? known
+    : usage(`--faults takes some of ${FAULT_KINDS.join(',')}.`);
+}
+
+function whole(name: string, text: string, least: number): number {
+  const number = Number(text);
+  return Number.isSafeInteger(number) && number >= least
+    ? number
+    : usage(`--${name} takes a whole number from ${least}.`);
+}
+
+function readSeeds(): readonly number[] {
+  if (values.seed !== undefined) return [whole('seed', values.seed, 0)];
+  const [count, end] = (values.seeds ?? '20').split('..');
+  const from = end === undefined ? whole('from', values.from ?? '1', 0) : whole('seeds', count ?? '', 0);
+  const to = end === undefined ? from + whole('seeds', count ?? '', 1) - 1 : whole('seeds', end, from);
+  return Array.from({ length: to - from + 1 }, (_, index) => from + index);
+}
+
+function describe(report: SimReport, ms: number): string {
   const faults = Object.values(report.faults).reduce((sum, count) => sum + count, 0);
   return [
     `seed ${report.seed}`,
@@ -58,43 +99,66 @@ function line(report: SimReport, ms: number): string {
   ].join(' · ');
 }
 
-const mutant = MUTANTS.find(({ name }) => name === values.mutant);
-if (values.mutant !== undefined && mutant === undefined) {
-  print(`--mutant takes one of ${MUTANTS.map(({ name }) => name).join(', ')}.`);
-  process.exit(2);
+function describeFailure(report: SimReport, job: Job): string {
+  const found = report.violations.map(({ oracle, atMs, text }) => `  ${oracle} at ${atMs.toFixed(3)} ms: ${text}`);
+  return [...found, `  replay: ${replayLine(job)}`].join('\n');
 }
-const asked = values.faults?.split(',');
-const kinds = asked && FAULT_KINDS.filter((kind) => asked.includes(kind));
-if (asked !== undefined && kinds?.length !== asked.length) {
-  print(`--faults takes some of ${FAULT_KINDS.join(',')}.`);
-  process.exit(2);
-}
-const [first, last] = range();
-const single = first === last;
-const summary = new Summary();
-const startedMs = performance.now();
-for (let seed = first; seed <= last; seed++) {
-  const seedStartedMs = performance.now();
-  const onLine: ((text: string) => void) | undefined = values.trace
-    ? print
-    : values.notes
-      ? (text: string) => text.includes(' * ') && print(text)
-      : undefined;
-  const report = await simulate({ seed, mutant, kinds, print: onLine });
-  summary.add(report);
-  if (!values.json && (single || values.verbose || report.violations.length > 0))
-    print(line(report, performance.now() - seedStartedMs));
-  if (single && !values.json) {
-    print(`outcomes ${JSON.stringify(report.outcomes)}`);
-    print(`faults   ${JSON.stringify(report.faults)}`);
-    print(`states   ${JSON.stringify(report.states)}`);
+
+/** One seed, here in this thread, so that it can print as it goes. */
+async function runOne(job: Job): Promise<boolean> {
+  const startedMs = performance.now();
+  const onNote = (text: string): void => {
+    if (text.includes(' * ')) print(text);
+  };
+  const report = await simulate({ ...optionsOf(job), print: values.trace ? print : values.notes ? onNote : undefined });
+  const ms = performance.now() - startedMs;
+  const failed = report.violations.length > 0;
+  if (values.json) {
+    const summary = new Summary();
+    summary.add(report, replayLine(job));
+    print(JSON.stringify(summary.toJSON(ms)));
+    return !failed;
   }
-  if (report.violations.length === 0) continue;
-  process.exitCode = 1;
-  if (values.json) continue;
-  for (const { oracle, atMs, text } of report.violations) print(`  ${oracle} at ${atMs.toFixed(3)} ms: ${text}`);
-  print(`  replay: node --conditions=antipode-source src/sim/run.ts --seed ${seed} --trace`);
-  if (!values['keep-going']) break;
+  print(describe(report, ms));
+  print(`outcomes ${JSON.stringify(report.outcomes)}`);
+  print(`faults   ${JSON.stringify(report.faults)}`);
+  print(`states   ${JSON.stringify(report.states)}`);
+  if (failed) print(describeFailure(report, job));
+  return !failed;
 }
-if (values.json) print(JSON.stringify(summary.toJSON(performance.now() - startedMs)));
-else if (!single) print(summary.text(performance.now() - startedMs));
+
+async function runMany(jobs: readonly Job[]): Promise<boolean> {
+  const startedMs = performance.now();
+  const workers = Math.min(jobs.length, whole('workers', values.workers ?? String(availableParallelism()), 1));
+  const summary = new Summary();
+  const progress = new Progress(jobs.length, 'seeds');
+  const tell = (text: string): void => {
+    if (!values.json) print(text);
+  };
+  const pool = new Pool(workers);
+  await pool.inLanes(jobs, async (job) => {
+    const result = await pool.run(job);
+    const failuresBefore = summary.failed.length;
+    if ('lost' in result) {
+      summary.addLost(result.lost, replayLine(job));
+      tell(`seed ${job.seed} was lost: ${result.lost.reason}\n  replay: ${replayLine(job)}`);
+    } else {
+      summary.add(result.report, replayLine(job));
+      const failed = result.report.violations.length > 0;
+      if (values.verbose || failed) tell(describe(result.report, result.ms));
+      if (failed) tell(describeFailure(result.report, job));
+    }
+    progress.step(() => summary.brief);
+    return values['fail-fast'] && summary.failed.length > failuresBefore ? 'stop' : 'go on';
+  });
+  await pool.close();
+  progress.end();
+  const elapsedMs = performance.now() - startedMs;
+  print(values.json ? JSON.stringify(summary.toJSON(elapsedMs)) : summary.text(elapsedMs));
+  return summary.failed.length === 0;
+}
+
+const jobs = readSeeds().map((seed): Job => ({ seed, kinds, mutant }));
+const [only] = jobs;
+const ok = jobs.length === 1 && only !== undefined ? await runOne(only) : await runMany(jobs);
+process.exitCode = ok ? 0 : 1;

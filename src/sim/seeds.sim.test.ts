@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FAULT_KINDS, type FaultKind } from '#sim/knobs';
+import { replayLine } from '#sim/runner/job';
+import { Summary } from '#sim/runner/summary';
 import { simulate } from '#sim/simulation';
-import { Summary } from '#sim/summary';
 
 const FULL = process.env['ANTIPODE_VERIFY'] === 'full';
 const SEEDS = FULL ? 2000 : 30;
@@ -16,10 +17,10 @@ const summary = new Summary();
 
 async function holds(seed: number, kinds?: readonly FaultKind[]): Promise<void> {
   const report = await simulate({ seed, kinds });
-  summary.add(report);
+  const replay = replayLine({ seed, kinds });
+  summary.add(report, replay);
   const found = report.violations.map(({ oracle, atMs, text }) => `${oracle} at ${atMs.toFixed(3)} ms: ${text}`);
-  const replay = `replay: node --conditions=antipode-source src/sim/run.ts --seed ${seed} --trace${kinds === undefined ? '' : ` --faults ${kinds.join(',')}`}`;
-  assert.deepEqual(found, [], `seed ${seed}\n${found.join('\n')}\n${replay}`);
+  assert.deepEqual(found, [], `seed ${seed}\n${found.join('\n')}\nreplay: ${replay}`);
 }
 
 test('each fault alone: I1 to I5, I8, I12, I14', async () => {

@@ -8,7 +8,7 @@ import { trapRealTime } from '#sim/kernel/traps';
 import { drawKnobs, type FaultKind, type Knobs, type NamespaceKnobs } from '#sim/knobs';
 import { ControlMachine } from '#sim/machine/control-machine';
 import { RegionMachine, type RunningRegion } from '#sim/machine/region-machine';
-import type { Mutant } from '#sim/mutant';
+import type { Mutant } from '#sim/mutants/mutant';
 import { Nemesis } from '#sim/nemesis/nemesis';
 import { SimNetwork } from '#sim/network/sim-network';
 import { brokenAudits, FinalState, type Shortcoming } from '#sim/oracle/final-state';

@@ -12,7 +12,7 @@ import { Machine } from '#sim/machine/machine';
 import { SimClock } from '#sim/machine/sim-clock';
 import { simHost, simLogger } from '#sim/machine/sim-host';
 import type { SimProcess } from '#sim/machine/sim-process';
-import type { Mutant } from '#sim/mutant';
+import type { Mutant } from '#sim/mutants/mutant';
 import {
   leasesInJournal,
   recordChangeLog,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MUTANTS } from '#sim/mutants';
+import { MUTANTS } from '#sim/mutants/catalog';
 import { simulate } from '#sim/simulation';
 
 /** A bug must show within this many seeds. */

@@ -18,6 +18,8 @@ export interface Mutant {
   readonly tune?: (knobs: Knobs) => Knobs;
   /** Oracles that may catch it. */
   readonly oracles: readonly Oracle[];
+  /** Why no oracle catches it, for one that is known to live. */
+  readonly explained?: string;
   /** Between engine and recorder: the oracles see what the bug does. */
   readonly changeLog?: (inner: ChangeLog) => ChangeLog;
   readonly journal?: (inner: Journal) => Journal;

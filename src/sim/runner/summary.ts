@@ -1,10 +1,19 @@
 import { sha256Hex } from '#core/hash';
 import type { SimReport } from '#sim/report';
+import type { LostRun } from '#sim/runner/pool';
 
-/** Sums over many runs. */
+export interface Failure {
+  readonly seed: number;
+  readonly oracle: string;
+  readonly text: string;
+  readonly replay: string;
+}
+
+/** Sums over many runs; the order in which they are added does not matter. */
 export class Summary {
   seeds = 0;
-  readonly failed: { readonly seed: number; readonly oracle: string; readonly text: string }[] = [];
+  readonly failed: Failure[] = [];
+  readonly #hashes = new Map<number, string>();
   #virtualMs = 0;
   #events = 0;
   #ackedWrites = 0;
@@ -12,13 +21,12 @@ export class Summary {
   #epochs = 0;
   #lossy = 0;
   #lostLogWrites = 0;
-  #hashes = '';
   #convergedMsMax = 0;
   readonly #faults = new Map<string, number>();
   readonly #states = new Map<string, number>();
   readonly #outcomes = new Map<string, number>();
 
-  add(report: SimReport): void {
+  add(report: SimReport, replay: string): void {
     this.seeds++;
     this.#virtualMs += report.virtualMs;
     this.#events += report.events;
@@ -27,7 +35,7 @@ export class Summary {
     this.#epochs += report.epochs;
     this.#lossy += report.lossyFailovers;
     this.#lostLogWrites += report.lostLogWrites;
-    this.#hashes += report.traceHash;
+    this.#hashes.set(report.seed, report.traceHash);
     this.#convergedMsMax = Math.max(this.#convergedMsMax, report.convergedMs ?? 0);
     for (const [into, from] of [
       [this.#faults, report.faults],
@@ -35,13 +43,29 @@ export class Summary {
       [this.#outcomes, report.outcomes],
     ] as const)
       for (const [name, count] of Object.entries(from)) into.set(name, (into.get(name) ?? 0) + count);
-    for (const { oracle, text } of report.violations) this.failed.push({ seed: report.seed, oracle, text });
+    for (const { oracle, text } of report.violations) this.failed.push({ seed: report.seed, oracle, text, replay });
+  }
+
+  /** A run without an end is a failure like others. */
+  addLost(lost: LostRun, replay: string): void {
+    this.seeds++;
+    this.failed.push({ seed: lost.seed, oracle: 'health', text: `the run was lost: ${lost.reason}`, replay });
+  }
+
+  /** One line while runs go on. */
+  get brief(): string {
+    return `${this.#ackedWrites} acknowledged writes, ${total(this.#faults)} faults, ${this.#epochs} failovers, ${this.failedSeeds.length} failed seeds`;
+  }
+
+  get failedSeeds(): number[] {
+    return [...new Set(this.failed.map(({ seed }) => seed))].sort((a, b) => a - b);
   }
 
   toJSON(elapsedMs: number) {
+    const hashes = [...this.#hashes].sort(([a], [b]) => a - b);
     return {
       seeds: this.seeds,
-      violations: this.failed,
+      violations: [...this.failed].sort((a, b) => a.seed - b.seed),
       elapsedMs: Math.round(elapsedMs),
       seedsPerSecond: Number(((this.seeds / elapsedMs) * 1000).toFixed(2)),
       eventsPerSecond: Math.round((this.#events / elapsedMs) * 1000),
@@ -53,20 +77,24 @@ export class Summary {
       lossyFailovers: this.#lossy,
       lostLogWrites: this.#lostLogWrites,
       convergedMsMax: Math.round(this.#convergedMsMax),
-      faults: [...this.#faults.values()].reduce((sum, count) => sum + count, 0),
+      faults: total(this.#faults),
       faultsByKind: Object.fromEntries([...this.#faults].sort()),
       rareStates: Object.fromEntries([...this.#states].sort()),
       outcomes: Object.fromEntries([...this.#outcomes].sort()),
-      traceHash: sha256Hex(this.#hashes).slice(0, 16),
+      traceHash: sha256Hex(hashes.map(([seed, hash]) => `${seed}:${hash}`).join(' ')).slice(0, 16),
     };
   }
 
   text(elapsedMs: number): string {
-    const { violations, ...rest } = this.toJSON(elapsedMs);
+    const { violations: _, ...rest } = this.toJSON(elapsedMs);
     const lines = Object.entries(rest).map(
       ([name, value]) => `${name.padEnd(16)} ${typeof value === 'object' ? JSON.stringify(value) : value}`,
     );
-    const seeds = [...new Set(violations.map(({ seed }) => seed))];
+    const seeds = this.failedSeeds;
     return [...lines, `failed seeds     ${seeds.length === 0 ? 'none' : seeds.join(' ')}`].join('\n');
   }
+}
+
+function total(counts: ReadonlyMap<string, number>): number {
+  return [...counts.values()].reduce((sum, count) => sum + count, 0);
 }

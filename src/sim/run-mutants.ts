@@ -1,0 +1,97 @@
+// Puts every seeded bug into the engine, one at a time, and looks which oracle notices.
+//
+//   npm run sim:mutants                              all of them, over all cores
+//   npm run sim:mutants -- --json                    one JSON object on stdout; progress is on stderr
+//   npm run sim:mutants -- --only keep-first,apply-twice
+//   npm run sim:mutants -- --seeds 300 --minutes 60  the most for each, and for all together; these are the defaults
+//
+// Exits with 1 when a bug that is not explained lives, or more than one in twenty does.
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { MUTANTS } from '#sim/mutants/catalog';
+import { tryMutant, type Verdict } from '#sim/runner/mutant-trial';
+import { Pool } from '#sim/runner/pool';
+import { Progress } from '#sim/runner/progress';
+
+/** Share of the bugs that must be caught. */
+const KILLED_SHARE_MIN = 0.95;
+
+const OPTIONS = {
+  only: { type: 'string' },
+  seeds: { type: 'string', default: '300' },
+  minutes: { type: 'string', default: '60' },
+  workers: { type: 'string', default: String(availableParallelism()) },
+  json: { type: 'boolean', default: false },
+} as const;
+
+const { values } = readArguments();
+
+function readArguments() {
+  try {
+    return parseArgs({ options: OPTIONS });
+  } catch (error) {
+    return usage(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function usage(problem: string): never {
+  process.stderr.write(`${problem}\nThe head of src/sim/run-mutants.ts shows what can be asked.\n`);
+  process.exit(2);
+}
+
+function above(name: 'seeds' | 'minutes' | 'workers'): number {
+  const number = Number(values[name]);
+  return number > 0 ? number : usage(`--${name} takes a number above 0.`);
+}
+
+const names = values.only?.split(',');
+const unknown = names?.filter((name) => !MUTANTS.some((mutant) => mutant.name === name)) ?? [];
+if (unknown.length > 0)
+  usage(`No mutant is called ${unknown.join(', ')}. There are ${MUTANTS.map(({ name }) => name).join(', ')}.`);
+const mutants = MUTANTS.filter(({ name }) => names?.includes(name) ?? true);
+
+const startedMs = performance.now();
+const deadlineMs = startedMs + above('minutes') * 60_000;
+const pool = new Pool(above('workers'));
+const progress = new Progress(mutants.length, 'mutants');
+const verdicts: Verdict[] = [];
+await pool.inLanes(mutants, async (mutant) => {
+  const giveUp = (): boolean => performance.now() > deadlineMs;
+  const verdict = await tryMutant(mutant, { pool, seedsMax: above('seeds'), giveUp });
+  verdicts.push(verdict);
+  if (!values.json) process.stdout.write(`${describe(verdict)}\n`);
+  progress.step(() => `${verdicts.filter(({ killed }) => killed).length} killed`);
+  return 'go on';
+});
+await pool.close();
+progress.end();
+
+function describe(verdict: Verdict): string {
+  const { mutant, killed, oracles, seed, seedsTried, seconds, explained } = verdict;
+  const end = killed
+    ? `killed by ${oracles.join(', ')} on seed ${seed}, the ${seedsTried}. tried`
+    : `LIVES after ${seedsTried} seeds${explained === undefined ? '' : `: ${explained}`}`;
+  return `${mutant.padEnd(40)} ${end} (${seconds} s)`;
+}
+
+const order = new Map(mutants.map(({ name }, index) => [name, index]));
+verdicts.sort((a, b) => (order.get(a.mutant) ?? 0) - (order.get(b.mutant) ?? 0));
+const survivors = verdicts.filter(({ killed }) => !killed);
+const killed = verdicts.length - survivors.length;
+const byOracle: Record<string, string[]> = {};
+for (const { mutant, oracles } of verdicts)
+  for (const oracle of oracles) byOracle[oracle] = [...(byOracle[oracle] ?? []), mutant];
+const elapsedSeconds = Number(((performance.now() - startedMs) / 1000).toFixed(1));
+const report = {
+  mutants: verdicts.length,
+  killed,
+  killedShare: Number((killed / Math.max(1, verdicts.length)).toFixed(4)),
+  survivors: survivors.map(({ mutant, bug, seedsTried, explained }) => ({ mutant, bug, seedsTried, explained })),
+  byOracle,
+  verdicts,
+  elapsedSeconds,
+};
+if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
+else process.stdout.write(`${killed} of ${verdicts.length} killed in ${elapsedSeconds} s\n`);
+const unexplained = survivors.filter(({ explained }) => explained === undefined);
+process.exitCode = unexplained.length > 0 || report.killedShare < KILLED_SHARE_MIN ? 1 : 0;

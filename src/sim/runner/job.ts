@@ -1,0 +1,29 @@
+import type { FaultKind } from '#sim/knobs';
+import { MUTANTS } from '#sim/mutants/catalog';
+import type { SimReport } from '#sim/report';
+import { type SimulateOptions, simulate } from '#sim/simulation';
+
+/** One run to be made, as plain values: it may be made in another thread. */
+export interface Job {
+  readonly seed: number;
+  readonly kinds?: readonly FaultKind[] | undefined;
+  /** Name of the bug to put in. */
+  readonly mutant?: string | undefined;
+}
+
+export function optionsOf(job: Job): SimulateOptions {
+  const mutant = MUTANTS.find(({ name }) => name === job.mutant);
+  return { seed: job.seed, kinds: job.kinds, mutant };
+}
+
+export function runJob(job: Job): Promise<SimReport> {
+  return simulate(optionsOf(job));
+}
+
+/** The line that makes the same run again, with everything that happens in it. */
+export function replayLine({ seed, kinds, mutant }: Job): string {
+  const parts = [`npm run sim -- --seed ${seed}`];
+  if (kinds !== undefined) parts.push(`--faults ${kinds.join(',')}`);
+  if (mutant !== undefined) parts.push(`--mutant ${mutant}`);
+  return [...parts, '--trace'].join(' ');
+}

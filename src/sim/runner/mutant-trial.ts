@@ -1,0 +1,51 @@
+import type { Mutant } from '#sim/mutants/mutant';
+import { type Job, replayLine } from '#sim/runner/job';
+import type { Pool } from '#sim/runner/pool';
+
+/** What became of one seeded bug. */
+export interface Verdict {
+  readonly mutant: string;
+  readonly bug: string;
+  readonly killed: boolean;
+  /** Oracles that fired in the run that killed it, the first one first. */
+  readonly oracles: readonly string[];
+  readonly seed: number | undefined;
+  readonly seedsTried: number;
+  readonly replay: string | undefined;
+  /** Why it may live, where that is known. */
+  readonly explained: string | undefined;
+  readonly seconds: number;
+}
+
+/** Seeds that showed the bug once come first, then all from 1 on. */
+export function seedsFor(mutant: Mutant, seedsMax: number): number[] {
+  const all = Array.from({ length: seedsMax }, (_, index) => index + 1);
+  return [...new Set([...(mutant.firstSeeds ?? []), ...all])].slice(0, seedsMax);
+}
+
+/** Puts a bug in and runs seeds until an oracle notices, or there are no more. */
+export async function tryMutant(
+  mutant: Mutant,
+  options: { readonly pool: Pool; readonly seedsMax: number; readonly giveUp: () => boolean },
+): Promise<Verdict> {
+  const startedMs = performance.now();
+  let seedsTried = 0;
+  const verdict = (found: Pick<Verdict, 'oracles' | 'seed' | 'replay'>): Verdict => ({
+    mutant: mutant.name,
+    bug: mutant.bug,
+    killed: found.seed !== undefined,
+    ...found,
+    seedsTried,
+    explained: mutant.explained,
+    seconds: Number(((performance.now() - startedMs) / 1000).toFixed(1)),
+  });
+  for (const seed of seedsFor(mutant, options.seedsMax)) {
+    if (options.giveUp()) break;
+    const job: Job = { seed, kinds: mutant.faults, mutant: mutant.name };
+    const result = await options.pool.run(job);
+    seedsTried++;
+    const oracles = 'lost' in result ? ['health'] : result.report.violations.map(({ oracle }) => oracle);
+    if (oracles.length > 0) return verdict({ oracles: [...new Set(oracles)], seed, replay: replayLine(job) });
+  }
+  return verdict({ oracles: [], seed: undefined, replay: undefined });
+}
