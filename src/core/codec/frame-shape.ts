@@ -4,6 +4,8 @@ import { HASH_BYTES } from '#core/hash';
 const APPLIED_ITEM_BYTES_MIN = 2;
 const OMITTED_ITEM_BYTES_MIN = 2;
 const IDEMPOTENCY_ITEM_BYTES_MIN = 6;
+/** Branch of the optional source of a replayed frame. */
+const WITH_REPLAY = 1;
 
 class Walk {
   readonly #bytes: Uint8Array;
@@ -74,5 +76,14 @@ export function checkFrameShape(body: Uint8Array): void {
     walk.string(); // digest
     walk.longs(3); // from, to, first
     walk.skip(1); // complete
+  });
+  if (walk.long() !== WITH_REPLAY) return;
+  walk.string(); // tailStream
+  walk.longs(2); // tailFrom, tailTo
+  walk.string(); // originalStream
+  walk.longs(3); // originalFrom, hlcWallMs, hlcCounter
+  walk.array(APPLIED_ITEM_BYTES_MIN, () => {
+    walk.string();
+    walk.long();
   });
 }

@@ -55,7 +55,7 @@ const REPLAYED: Frame = {
   ...SMALL,
   replay: {
     tail: { stream: OTHER, from: 5, to: 9 },
-    original: { stream: OTHER, from: 5, hlc: { wallMs: 4, counter: 3 } },
+    original: { stream: OTHER, from: 5, hlc: { wallMs: 4, counter: 3 }, applied: [{ stream: STREAM, seq: 9 }] },
   },
 };
 
@@ -151,6 +151,14 @@ test('an array that claims more items than the body could hold is refused, not a
   }
 });
 
+test('the same of the array in the source of a replayed frame', () => {
+  const body = bodyOf(REPLAYED);
+  const at = body.lastIndexOf(Buffer.from(OTHER)) + OTHER.length + 3;
+  assert.equal(body[at], 2, 'one position');
+  for (const count of ['feffffff0f', '808080808040', '01'])
+    corrupt(envelope(Buffer.concat([body.subarray(0, at), Buffer.from(count, 'hex'), body.subarray(at + 1)])));
+});
+
 test('a body with the right hash but not of a frame is refused', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 300 }), (body) => corrupt(envelope(body))),
@@ -193,7 +201,7 @@ const IMPOSSIBLE: readonly (readonly [string, Partial<Frame>])[] = [
     {
       replay: {
         tail: { stream: OTHER, from: 5, to: 9 },
-        original: { stream: OTHER, from: 5, hlc: { wallMs: 1, counter: 2 ** 32 } },
+        original: { stream: OTHER, from: 5, hlc: { wallMs: 1, counter: 2 ** 32 }, applied: [] },
       },
     },
   ],
@@ -202,7 +210,7 @@ const IMPOSSIBLE: readonly (readonly [string, Partial<Frame>])[] = [
     {
       replay: {
         tail: { stream: 'x', from: 5, to: 9 },
-        original: { stream: OTHER, from: 5, hlc: { wallMs: 1, counter: 2 } },
+        original: { stream: OTHER, from: 5, hlc: { wallMs: 1, counter: 2 }, applied: [] },
       },
     },
   ],
@@ -211,7 +219,7 @@ const IMPOSSIBLE: readonly (readonly [string, Partial<Frame>])[] = [
     {
       replay: {
         tail: { stream: OTHER, from: 5, to: 5 },
-        original: { stream: OTHER, from: 5, hlc: { wallMs: 1, counter: 2 } },
+        original: { stream: OTHER, from: 5, hlc: { wallMs: 1, counter: 2 }, applied: [] },
       },
     },
   ],
@@ -222,7 +230,9 @@ for (const [name, part] of IMPOSSIBLE) {
 
 const seq = fc.nat({ max: 2 ** 31 });
 const stream = fc.constantFrom(STREAM, OTHER, 'flights/3/ap-south/ffffffffffffffff');
-const position = fc.record({ stream, seq });
+const positions = fc.uniqueArray(fc.record({ stream, seq }), { selector: (item) => item.stream });
+const inOrder = (applied: Frame['applied']): Frame['applied'] =>
+  [...applied].sort((a, b) => (a.stream < b.stream ? -1 : 1));
 const hlc = fc.record({
   wallMs: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
   counter: fc.integer({ min: 0, max: 2 ** 32 - 1 - FRAME_CHANGES_MAX }),
@@ -238,7 +248,7 @@ const anyFrame: fc.Arbitrary<Frame> = fc
     previousHash: fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes)),
     hlc,
     watermarkMs: fc.nat(),
-    applied: fc.uniqueArray(position, { selector: (item) => item.stream }),
+    applied: positions,
     egressClass: fc.constant(FULL_CLASS),
     omitted: fc.array(fc.record({ reason: fc.string(), count: seq })),
     idempotency: fc.array(
@@ -247,7 +257,7 @@ const anyFrame: fc.Arbitrary<Frame> = fc
     replay: fc.option(
       fc.record({
         tail: fc.record({ stream, from: seq, length: fc.integer({ min: 1, max: 9 }) }),
-        original: fc.record({ stream, from: seq, hlc }),
+        original: fc.record({ stream, from: seq, hlc, applied: positions.map(inOrder) }),
       }),
     ),
     payload: fc.uint8Array({ maxLength: 2000 }).map((bytes) => Buffer.from(bytes)),
@@ -269,7 +279,7 @@ test('decoding gives back what was encoded; the same content gives the same byte
     fc.property(anyFrame, (frame) => {
       const encoded = encodeFrame(frame);
       const { frame: decoded, hash } = decodeFrame(encoded.bytes);
-      const applied = [...frame.applied].sort((a, b) => (a.stream < b.stream ? -1 : 1));
+      const applied = inOrder(frame.applied);
       const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
       assert.deepEqual(plain(decoded), plain({ ...frame, applied }));
       assert.deepEqual(hash, encoded.hash);

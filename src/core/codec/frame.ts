@@ -31,11 +31,16 @@ export interface IdempotencyEntry {
 /**
  * Where the changes of a replayed tail come from. `tail` is the range of the tail that this frame takes over; `original`
  * is the frame in which the changes first appeared (the same stream, unless a tail held a replayed tail), which gives
- * them their change ids and stamps.
+ * them their change ids, their stamps, and what they may have been caused by.
  */
 export interface ReplaySource {
   readonly tail: { readonly stream: StreamKey; readonly from: number; readonly to: number };
-  readonly original: { readonly stream: StreamKey; readonly from: number; readonly hlc: Hlc };
+  readonly original: {
+    readonly stream: StreamKey;
+    readonly from: number;
+    readonly hlc: Hlc;
+    readonly applied: Frame['applied'];
+  };
 }
 
 /**
@@ -149,6 +154,7 @@ const BODY = avro.Type.forSchema({
             { name: 'originalFrom', type: 'long' },
             { name: 'hlcWallMs', type: 'long' },
             { name: 'hlcCounter', type: 'long' },
+            { name: 'applied', type: { type: 'array', items: 'Position' } },
           ],
         },
       ],
@@ -165,6 +171,7 @@ interface WireReplay {
   originalFrom: number;
   hlcWallMs: number;
   hlcCounter: number;
+  applied: Frame['applied'];
 }
 
 interface WireBody extends Omit<Frame, 'kind' | 'hlc' | 'replay'> {
@@ -186,6 +193,7 @@ function toWireReplay(replay: ReplaySource): WireReplay {
     originalFrom: replay.original.from,
     hlcWallMs: replay.original.hlc.wallMs,
     hlcCounter: replay.original.hlc.counter,
+    applied: inStreamOrder(replay.original.applied),
   };
 }
 
@@ -196,8 +204,13 @@ function fromWireReplay(wire: WireReplay): ReplaySource {
       stream: wire.originalStream,
       from: wire.originalFrom,
       hlc: { wallMs: wire.hlcWallMs, counter: wire.hlcCounter },
+      applied: wire.applied,
     },
   };
+}
+
+function inStreamOrder(positions: Frame['applied']): Frame['applied'] {
+  return [...positions].sort((a, b) => (a.stream < b.stream ? -1 : a.stream > b.stream ? 1 : 0));
 }
 
 /** Encodes once; the same bytes go to the log, to every mirror and to every peer of the full class. */
@@ -210,7 +223,7 @@ export function encodeFrame(frame: Frame): EncodedFrame {
     kind: KINDS.indexOf(frame.kind),
     hlcWallMs: frame.hlc.wallMs,
     hlcCounter: frame.hlc.counter,
-    applied: [...frame.applied].sort((a, b) => (a.stream < b.stream ? -1 : a.stream > b.stream ? 1 : 0)),
+    applied: inStreamOrder(frame.applied),
     replay: frame.replay === null ? null : toWireReplay(frame.replay),
   });
   assert(body.length <= FRAME_BODY_BYTES_MAX, 'frame body within its limit');

@@ -58,7 +58,7 @@ async function standing(options: {
       replay: replayed
         ? {
             tail: { stream: TAIL, from: 3, to: 4 },
-            original: { stream: TAIL, from: 3, hlc: { wallMs: options.replayedWallMs ?? 0, counter: 2 } },
+            original: { stream: TAIL, from: 3, hlc: { wallMs: options.replayedWallMs ?? 0, counter: 2 }, applied: [] },
           }
         : null,
       payload: Buffer.alloc(0),

@@ -28,6 +28,8 @@ const OLD = 'flights/0/us-east/00000000000000a1';
 const OLDER = 'flights/0/ap-south/00000000000000c1';
 const NEW = 'flights/0/eu-west/00000000000000b1';
 /** Changes of OLD up to here are valid; what lies beyond is a tail. */
+/** What the old hub had applied when it wrote the tail. */
+const SEEN = [{ stream: OLDER, seq: 3 }];
 const SEAL = 10;
 
 /** The hub's side of a tail, with what it appends written down instead of appended. */
@@ -129,7 +131,7 @@ function rows(
     previousHash: options.previousHash ?? ZERO_HASH,
     hlc: { wallMs: 50, counter: 0 },
     watermarkMs: 50,
-    applied: [],
+    applied: SEEN,
     egressClass: FULL_CLASS,
     omitted: [],
     idempotency: options.idempotency ?? [],
@@ -143,13 +145,13 @@ const namesOf = (write: ReplayWrite | undefined): string =>
   (write?.changes ?? []).map(({ key }) => key.toString()).join('');
 const code = (expected: ErrorCode) => (error: unknown) => error instanceof AntipodeError && error.code === expected;
 
-test('a tail is taken over once, in order, with its change ids and stamps', async () => {
+test('a tail is taken over once, in order, with its change ids, stamps and what they were caused by', async () => {
   const { tails, appended } = hub();
   assert.equal(await tails.take(OLD, [rows(10, 'ab'), rows(12, 'c')]), 13);
   assert.deepEqual(appended.map(namesOf), ['ab', 'c']);
-  assert.deepEqual(appended[0]?.source, {
+  assert.deepEqual(JSON.parse(JSON.stringify(appended[0]?.source)), {
     tail: { stream: OLD, from: 10, to: 12 },
-    original: { stream: OLD, from: 10, hlc: { wallMs: 50, counter: 0 } },
+    original: { stream: OLD, from: 10, hlc: { wallMs: 50, counter: 0 }, applied: SEEN },
   });
   assert.equal(await tails.take(OLD, [rows(10, 'ab'), rows(12, 'c'), rows(13, 'd')]), 14);
   assert.deepEqual(appended.map(namesOf), ['ab', 'c', 'd']);
@@ -223,7 +225,7 @@ test('a frame of which everything is known already is passed over', async () => 
 test('a tail that held a replayed tail keeps the first ids, and is passed over when that one is here', async () => {
   const replay: ReplaySource = {
     tail: { stream: OLDER, from: 3, to: 5 },
-    original: { stream: OLDER, from: 3, hlc: { wallMs: 9, counter: 2 } },
+    original: { stream: OLDER, from: 3, hlc: { wallMs: 9, counter: 2 }, applied: [] },
   };
   const fresh = hub();
   await fresh.tails.take(OLD, [rows(10, 'ab', { replay })]);

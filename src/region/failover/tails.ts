@@ -224,7 +224,7 @@ export class Tails {
     // A tail frame that was itself a replay keeps its first identity; when that tail is taken over already, so is this.
     const source = frame.replay ?? {
       tail: { stream: frame.stream, from: frame.from, to: frame.to },
-      original: { stream: frame.stream, from: frame.from, hlc: frame.hlc },
+      original: { stream: frame.stream, from: frame.from, hlc: frame.hlc, applied: frame.applied },
     };
     if (frame.replay !== null && this.#takenTo(source.tail.stream) >= source.tail.to) return;
     const keys = frame.idempotency.map(({ key }) => key);

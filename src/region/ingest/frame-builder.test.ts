@@ -112,7 +112,7 @@ test('replayed changes keep their places and their source; keys are moved to the
   const stream = 'flights/0/eu-west/0000000000000001';
   const source = {
     tail: { stream, from: 5, to: 9 },
-    original: { stream, from: 5, hlc: { wallMs: 1, counter: 7 } },
+    original: { stream, from: 5, hlc: { wallMs: 1, counter: 7 }, applied: [] },
   };
   const replayed = changes(4)
     .map((change, offset) => ({ ...change, offset }))
