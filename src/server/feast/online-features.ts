@@ -1,4 +1,5 @@
 import { AntipodeError } from '#core/errors';
+import { Lru } from '#core/lru';
 import type { Clock } from '#ports/clock';
 import type { Logger } from '#ports/host';
 import type { OnlineReader } from '#ports/online-store';
@@ -7,7 +8,6 @@ import { featureServiceNotFound, invalidRequest } from '#server/feast/faults';
 import { type OnlineFeaturesRequest, parseOnlineFeaturesRequest } from '#server/feast/online-features-request';
 import { buildReadPlan, parseReference, type ReadPlan } from '#server/feast/read-plan';
 import { entityRows, readRows } from '#server/feast/read-rows';
-import { Lru } from '#server/lru';
 import type { FreshnessHeaders, ServingStateCache } from '#server/serving-state';
 import type { ViewCatalog } from '#server/views/view-catalog';
 
