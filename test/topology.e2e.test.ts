@@ -7,7 +7,7 @@ import { suite, type TestContext, test } from 'node:test';
 import type { Project } from '#adapters/project-files/load-project';
 import { type AcknowledgedBatch, type IngestSummary, ingestView } from '#cli/ingest/ingest-view';
 import type { Topology } from '#cli/topology';
-import { storedRowStart } from '#core/codec/stored-row';
+import { readStored } from '#core/codec/stored-value';
 import { ViewCodec } from '#core/codec/view-codec';
 import { FRAME_CHANGES_TARGET } from '#region/ingest/frame-builder';
 import { SeededRandom } from '#sim/kernel/seeded-random';
@@ -241,7 +241,7 @@ function verifyReference(rows: ReadonlyMap<string, string>, project: Project): v
   const codec = new ViewCodec(project.views[0]!);
   const readings = [...rows.values()].map((hex) => {
     const value = Buffer.from(hex, 'hex');
-    const [note, reading] = codec.decodeRow(value, storedRowStart(value));
+    const [note, reading] = readStored(codec, value).values;
     assert.equal(note, `note ${reading}`);
     return Number(reading);
   });

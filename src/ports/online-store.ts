@@ -2,8 +2,8 @@ import type { MergeDecision } from '#core/merge/decision';
 import type { StreamKey } from '#core/model/stream';
 
 /**
- * A row as stored: byte-form stamp (`core/model/stamp`), one flag byte (`ROW_LIVE` or `ROW_DELETED`), Avro bytes of the row.
- * Stored bytes are equal in all regions of one egress class (I3).
+ * A row as stored: one cell (`core/codec/cell`) or one for each feature (`core/codec/stored-value`). Stored bytes are equal
+ * in all regions of one egress class (I3).
  */
 export interface RowWrite {
   /** Storage key: view-version prefix followed by the entity key (`core/codec/row-key`). */
@@ -18,10 +18,21 @@ export interface ApplyBatch {
   readonly checkpoints: ReadonlyMap<StreamKey, number>;
   /** Small records of the projection: definitions, idempotency keys, replay positions, watermarks. A null value deletes. */
   readonly records: ReadonlyMap<string, Buffer | null>;
+  /**
+   * Upper bound of what `merge` and `after` write beyond the rows and records given here: space must be there before the
+   * transaction begins. Left out: nothing.
+   */
+  readonly extra?: { readonly operations: number; readonly bytes: number };
 }
 
+/**
+ * Decides one row against what is stored. Must be pure in `stored` and `incoming`, and must not keep `key` and `stored`,
+ * which are only valid during the call. `index` is the row's place in the batch. Merged bytes must differ from both.
+ */
+export type DecideRow = (key: Buffer, stored: Buffer, incoming: Buffer, index: number) => MergeDecision;
+
 export interface ApplyOutcome {
-  /** Rows that were written. */
+  /** Rows that were written, as they came or merged. */
   readonly written: number;
   /** Rows whose stored value outranked the incoming one. */
   readonly superseded: number;
@@ -51,10 +62,11 @@ export interface OnlineReader {
  */
 export interface OnlineStore extends OnlineReader {
   /**
-   * Applies one batch atomically. `merge` decides every row against what is stored at that moment; it must be pure and
-   * must not keep the buffers it is given.
+   * Applies one batch atomically. `merge` decides every row for which other bytes are stored at that moment, rows before it
+   * in the batch included. `after` is called once all rows are decided, in the same transaction, and gives more records;
+   * it wins over the batch's record of the same key. When either throws, nothing changes.
    */
-  apply(batch: ApplyBatch, merge: (stored: Buffer, incoming: Buffer) => MergeDecision): Promise<ApplyOutcome>;
+  apply(batch: ApplyBatch, merge: DecideRow, after?: () => ReadonlyMap<string, Buffer | null>): Promise<ApplyOutcome>;
   checkpoint(stream: StreamKey): number;
   checkpoints(): Map<StreamKey, number>;
   /** Removes everything: rows, checkpoints and records. Readers see an empty store. */

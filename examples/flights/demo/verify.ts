@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { openRegionStorage, type RegionStorage } from '#adapters/lmdb/region-storage';
+import { cellSource, encodeCell, payloadStart } from '#core/codec/cell';
 import { decodeChanges } from '#core/codec/changes';
 import { decodeFrame, type Frame } from '#core/codec/frame';
-import { encodeStoredRow, storedRowStart } from '#core/codec/stored-row';
 import { decodeLease, type LeaseRecord, standingOf } from '#core/failover/lease';
 import type { Stamp } from '#core/model/stamp';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
@@ -123,8 +123,11 @@ function merge(frames: readonly Frame[]): Map<string, Value> {
   const merged = new Map<string, Value>();
   for (const frame of frames) {
     const prefix = Buffer.from(frame.viewVersion.slice(0, 16), 'hex').toString('latin1');
-    const base = frame.replay?.original.hlc ?? frame.hlc;
-    const origin = originOf(frame.replay?.original.stream ?? frame.stream);
+    const original = frame.replay?.original ?? frame;
+    const base = original.hlc;
+    const origin = originOf(original.stream);
+    const source = cellSource(original.stream);
+    if (source === undefined) throw new Error(`${original.stream} is no stream`);
     for (const change of decodeChanges(frame.payload, frame.to - frame.from)) {
       const stamp: Stamp = {
         eventTimeUs: change.eventTimeUs,
@@ -134,11 +137,13 @@ function merge(frames: readonly Frame[]): Map<string, Value> {
       const key = prefix + change.key.toString('latin1');
       const known = merged.get(key);
       if (known !== undefined && !outranks(stamp, known.stamp)) continue;
-      const bytes = encodeStoredRow({
+      const bytes = encodeCell({
         ...stamp,
-        origin: Buffer.from(origin, 'utf8'),
+        source,
+        seq: original.from + change.offset + 1,
         operation: change.operation,
-        row: change.row,
+        generation: null,
+        payload: change.row,
       });
       merged.set(key, { stamp, bytes });
     }
@@ -180,7 +185,7 @@ function holds(values: ReadonlyMap<string, Value>, change: AcknowledgedChange): 
   const value = values.get(change.rowKey);
   if (value === undefined || value.stamp.eventTimeUs < change.eventTimeUs) return false;
   if (value.stamp.eventTimeUs > change.eventTimeUs) return true;
-  return value.bytes.subarray(storedRowStart(value.bytes)).equals(change.row);
+  return value.bytes.subarray(payloadStart(value.bytes, 0, false)).equals(change.row);
 }
 
 function appliedBeyondSeals(storages: readonly RegionStorage[], record: LeaseRecord): number {

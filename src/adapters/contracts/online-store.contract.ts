@@ -27,7 +27,7 @@ export function testBatch(parts: {
 }
 
 /** The larger value wins. */
-export function greatest(stored: Buffer, incoming: Buffer): MergeDecision {
+export function greatest(_key: Buffer, stored: Buffer, incoming: Buffer): MergeDecision {
   return stored.compare(incoming) < 0 ? 'replace' : 'keep';
 }
 
@@ -107,14 +107,14 @@ export function onlineStoreContract(
             ['d', '1'],
           ],
         }),
-        (stored, incoming) => {
-          asked.push(`${stored}:${incoming}`);
+        (key, stored, incoming, index) => {
+          asked.push(`${index} ${key} ${stored}:${incoming}`);
           assert.equal(stored.subarray(0).length, 1, 'the stored buffer has its own length');
-          return greatest(stored, incoming);
+          return greatest(key, stored, incoming);
         },
       );
       assert.deepEqual(outcome, { written: 2, superseded: 1, repeated: 1 });
-      assert.deepEqual(asked, ['5:4', '5:6']);
+      assert.deepEqual(asked, ['0 a 5:4', '2 c 5:6']);
       assert.deepEqual(['a', 'b', 'c', 'd'].map(row), ['5', '5', '6', '1']);
       assert.equal(store.rowCount(), 4);
     });
@@ -133,6 +133,48 @@ export function onlineStoreContract(
       );
       assert.deepEqual(outcome, { written: 2, superseded: 1, repeated: 1 });
       assert.equal(row('k'), '3');
+    });
+
+    test('merged bytes are stored, and merged again with later rows of the batch', async () => {
+      await store.apply(testBatch({ rows: [['k', 'a']] }), greatest);
+      const join = (_key: Buffer, stored: Buffer, incoming: Buffer): MergeDecision => Buffer.concat([stored, incoming]);
+      const rows = [
+        ['k', 'b'],
+        ['k', 'c'],
+        ['l', 'x'],
+      ] as const;
+      const batch = { ...testBatch({ rows }), extra: { operations: 0, bytes: 100 } };
+      assert.deepEqual(await store.apply(batch, join), { written: 3, superseded: 0, repeated: 0 });
+      assert.deepEqual(['k', 'l'].map(row), ['abc', 'x']);
+      assert.equal(store.rowCount(), 2);
+    });
+
+    test('what `after` gives is written in the same transaction, after all rows are decided', async () => {
+      const decided: string[] = [];
+      await store.apply(testBatch({ rows: [['k', '1']], records: { r: '1', gone: '1' } }), greatest);
+      await store.apply(
+        { ...testBatch({ rows: [['k', '2']], records: { r: '2' } }), extra: { operations: 3, bytes: 100 } },
+        (key, stored, incoming) => {
+          decided.push(stored.toString());
+          return greatest(key, stored, incoming);
+        },
+        () =>
+          new Map([
+            ['seen', b(decided.join())],
+            ['r', b('3')],
+            ['gone', null],
+          ]),
+      );
+      assert.equal(store.record('seen')?.toString(), '1');
+      assert.equal(store.record('r')?.toString(), '3');
+      assert.equal(store.record('gone'), undefined);
+      const fault = new Error('fault');
+      const throwing = store.apply(testBatch({ rows: [['k', '3']], checkpoints: { s: 1 } }), greatest, () => {
+        throw fault;
+      });
+      await assert.rejects(throwing, (error) => error === fault);
+      assert.equal(row('k'), '2');
+      assert.equal(store.checkpoint('s'), 0);
     });
 
     test('a merge that throws leaves nothing of its batch (P5.2)', async () => {

@@ -61,7 +61,7 @@ function codecOf(shape: Shape): ViewCodec {
       })),
       features,
       ttlSeconds: null,
-      resolver: 'last-writer-wins',
+      resolver: { kind: 'last-writer-wins' },
       granularity: 'row',
       eventTimeAheadMsMax: 0,
       sources: Object.entries(shape.sources ?? {}).map(([name, path]) => ({

@@ -1,6 +1,5 @@
-import type { MergeDecision } from '#core/merge/decision';
 import type { StreamKey } from '#core/model/stream';
-import type { ApplyBatch, ApplyOutcome, OnlineStore } from '#ports/online-store';
+import type { ApplyBatch, ApplyOutcome, DecideRow, OnlineStore, RowWrite } from '#ports/online-store';
 import { KvOnlineReader } from './kv-online-reader.ts';
 import type { KvSize, KvTable, KvWriter, OrderedKv } from './ordered-kv.ts';
 import { decodeSeq, encodeSeq, SEQ_BYTES } from './seq-codec.ts';
@@ -25,17 +24,19 @@ export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
     this.#records = kv.table('records');
   }
 
-  async apply(batch: ApplyBatch, merge: (stored: Buffer, incoming: Buffer) => MergeDecision): Promise<ApplyOutcome> {
+  async apply(
+    batch: ApplyBatch,
+    merge: DecideRow,
+    after?: () => ReadonlyMap<string, Buffer | null>,
+  ): Promise<ApplyOutcome> {
     while (this.#syncing !== undefined) await this.#syncing;
     return this.#kv.transact(sizeOfBatch(batch), (writer) => {
       const outcome = this.#applyRows(writer, batch, merge);
       for (const [stream, seq] of batch.checkpoints) {
         writer.put(this.#checkpoints, Buffer.from(stream), encodeSeq(seq));
       }
-      for (const [key, value] of batch.records) {
-        if (value === null) writer.remove(this.#records, Buffer.from(key));
-        else writer.put(this.#records, Buffer.from(key), value);
-      }
+      this.#putRecords(writer, batch.records);
+      if (after !== undefined) this.#putRecords(writer, after());
       return outcome;
     });
   }
@@ -76,27 +77,35 @@ export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
     return this.#kv.bytes();
   }
 
-  #applyRows(
-    writer: KvWriter,
-    batch: ApplyBatch,
-    merge: (stored: Buffer, incoming: Buffer) => MergeDecision,
-  ): ApplyOutcome {
+  #putRecords(writer: KvWriter, records: ReadonlyMap<string, Buffer | null>): void {
+    for (const [key, value] of records) {
+      if (value === null) writer.remove(this.#records, Buffer.from(key));
+      else writer.put(this.#records, Buffer.from(key), value);
+    }
+  }
+
+  #applyRows(writer: KvWriter, batch: ApplyBatch, merge: DecideRow): ApplyOutcome {
     const rows = this.#rows;
     let written = 0;
     let superseded = 0;
     let repeated = 0;
-    for (const row of batch.rows) {
+    for (let index = 0; index < batch.rows.length; index++) {
+      const row = batch.rows[index] as RowWrite;
       const stored = rows.get(row.key);
       if (stored === undefined) {
         writer.put(rows, row.key, row.value);
         written++;
-      } else if (stored.equals(row.value)) {
+        continue;
+      }
+      if (stored.equals(row.value)) {
         repeated++;
-      } else if (merge(stored, row.value) === 'replace') {
-        writer.put(rows, row.key, row.value);
+        continue;
+      }
+      const decision = merge(row.key, stored, row.value, index);
+      if (decision === 'keep') superseded++;
+      else {
+        writer.put(rows, row.key, decision === 'replace' ? row.value : decision);
         written++;
-      } else {
-        superseded++;
       }
     }
     return { written, superseded, repeated };
@@ -108,5 +117,9 @@ function sizeOfBatch(batch: ApplyBatch): KvSize {
   for (const row of batch.rows) bytes += row.key.length + row.value.length;
   for (const stream of batch.checkpoints.keys()) bytes += stream.length + SEQ_BYTES;
   for (const [key, value] of batch.records) bytes += key.length * 3 + (value === null ? 0 : value.length);
-  return { operations: batch.rows.length + batch.checkpoints.size + batch.records.size, bytes };
+  const extra = batch.extra ?? { operations: 0, bytes: 0 };
+  return {
+    operations: batch.rows.length + batch.checkpoints.size + batch.records.size + extra.operations,
+    bytes: bytes + extra.bytes,
+  };
 }

@@ -30,6 +30,11 @@ export class ValueReader {
     if (this.#at !== this.#end) throw new ValueError(`${this.#end - this.#at} bytes follow the last value`);
   }
 
+  /** Where the next value begins. */
+  get at(): number {
+    return this.#at;
+  }
+
   byte(): number {
     if (this.#at >= this.#end) throw short();
     return this.#bytes[this.#at++] as number;

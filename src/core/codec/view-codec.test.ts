@@ -19,7 +19,7 @@ function viewOf(
     joinKeys,
     features,
     ttlSeconds: null,
-    resolver: 'last-writer-wins',
+    resolver: { kind: 'last-writer-wins' },
     granularity: 'row',
     eventTimeAheadMsMax: 300_000,
     sources: [],

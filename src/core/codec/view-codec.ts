@@ -51,6 +51,15 @@ const rowWriter = new ValueWriter();
 const rowReader = new ValueReader();
 const keyWriter = new KeyWriter();
 
+function readFeature(feature: Feature): FeatureValue {
+  if (feature.nullable) {
+    const branch = rowReader.byte();
+    if (branch === 0) return null;
+    if (branch !== 2) throw new ValueError(`a nullable value of branch ${branch}`);
+  }
+  return feature.type.list ? rowReader.list(feature.type.scalar) : rowReader.scalar(feature.type.scalar);
+}
+
 /**
  * Turns entity keys and rows of one view version into bytes and back. The same values give the same bytes on every
  * machine, and only bytes that `encode` could have produced are decoded: regions are compared byte by byte (I3), and
@@ -100,6 +109,55 @@ export class ViewCodec {
     const features = this.view.features;
     if (values.length !== features.length)
       throw this.#error(undefined, `${values.length} values for ${features.length} features`);
+    return this.#encode(features, values);
+  }
+
+  /** Avro bytes of some features' values alone, in the order of `places`: what a partial upsert carries. */
+  encodeFeatures(places: readonly number[], values: readonly FeatureValue[]): Buffer {
+    if (values.length !== places.length)
+      throw this.#error(undefined, `${values.length} values for ${places.length} features`);
+    return this.#encode(this.#featuresAt(places), values);
+  }
+
+  /**
+   * Values of the row that fills [start, end) of `bytes` exactly. Pass the end of the row, not of the buffer: LMDB's fast
+   * buffers are shared and larger than the value. Nothing returned refers to `bytes`.
+   */
+  decodeRow(bytes: Buffer, start = 0, end: number = bytes.length): FeatureValue[] {
+    return this.#decode(this.view.features, bytes, start, end);
+  }
+
+  /** Values that `encodeFeatures` wrote for these places. */
+  decodeFeatures(places: readonly number[], bytes: Buffer): FeatureValue[] {
+    return this.#decode(this.#featuresAt(places), bytes, 0, bytes.length);
+  }
+
+  /** The one value that fills [start, end). */
+  decodeFeature(place: number, bytes: Buffer, start: number, end: number): FeatureValue {
+    return this.#decode([this.view.features[place] as Feature], bytes, start, end)[0] as FeatureValue;
+  }
+
+  /** Cuts the bytes of a row, or of the features at `places`, into those of each value; the parts are views into `bytes`. */
+  splitRow(bytes: Buffer, places: readonly number[]): Buffer[] {
+    const ends: number[] = [];
+    this.#decode(this.#featuresAt(places), bytes, 0, bytes.length, ends);
+    return ends.map((end, i) => bytes.subarray(i === 0 ? 0 : ends[i - 1], end));
+  }
+
+  /** The value of one feature of the row that fills [start, end). */
+  decodeRowFeature(place: number, bytes: Buffer, start: number, end: number): FeatureValue {
+    return this.#decode(this.view.features, bytes, start, end)[place] as FeatureValue;
+  }
+
+  #featuresAt(places: readonly number[]): readonly Feature[] {
+    return places.map((place) => {
+      const feature = this.view.features[place];
+      if (feature === undefined) throw this.#error(undefined, `there is no feature ${place}`);
+      return feature;
+    });
+  }
+
+  #encode(features: readonly Feature[], values: readonly FeatureValue[]): Buffer {
     let column: string | undefined;
     try {
       rowWriter.reset();
@@ -120,12 +178,7 @@ export class ViewCodec {
     }
   }
 
-  /**
-   * Values of the row that fills [start, end) of `bytes` exactly. Pass the end of the row, not of the buffer: LMDB's fast
-   * buffers are shared and larger than the value. Nothing returned refers to `bytes`.
-   */
-  decodeRow(bytes: Buffer, start = 0, end: number = bytes.length): FeatureValue[] {
-    const features = this.view.features;
+  #decode(features: readonly Feature[], bytes: Buffer, start: number, end: number, ends?: number[]): FeatureValue[] {
     const values: FeatureValue[] = [];
     let column: string | undefined;
     try {
@@ -133,15 +186,8 @@ export class ViewCodec {
       for (let i = 0; i < features.length; i++) {
         const feature = features[i] as Feature;
         column = feature.name;
-        if (feature.nullable) {
-          const branch = rowReader.byte();
-          if (branch === 0) {
-            values.push(null);
-            continue;
-          }
-          if (branch !== 2) throw new ValueError(`a nullable value of branch ${branch}`);
-        }
-        values.push(feature.type.list ? rowReader.list(feature.type.scalar) : rowReader.scalar(feature.type.scalar));
+        values.push(readFeature(feature));
+        ends?.push(rowReader.at);
       }
       column = undefined;
       rowReader.close();

@@ -1,2 +1,5 @@
-/** What a merge decides about one incoming value: keep the stored one, or store the incoming one. */
-export type MergeDecision = 'keep' | 'replace';
+/**
+ * What a merge decides about one incoming value: keep the stored one, store the incoming one, or store these bytes, which
+ * are neither.
+ */
+export type MergeDecision = 'keep' | 'replace' | Buffer;

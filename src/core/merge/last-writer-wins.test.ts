@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { encodeStoredRow } from '#core/codec/stored-row';
+import { type CellParts, encodeCell } from '#core/codec/cell';
 import { lastWriterWins } from '#core/merge/last-writer-wins';
+
+function cell({ origin, ...parts }: Omit<CellParts, 'source' | 'seq' | 'generation'> & { origin: string }): Buffer {
+  const source = { origin: Buffer.from(origin), incarnation: Buffer.alloc(8, origin) };
+  return encodeCell({ ...parts, source, seq: 1, generation: null });
+}
 
 /** Few distinct values in every field, so that ties are the rule. */
 const storedRow = fc
@@ -15,12 +20,12 @@ const storedRow = fc
     row: fc.constantFrom('', '00', '01', 'ff00'),
   })
   .map(({ eventTimeUs, wallMs, counter, origin, operation, row }) =>
-    encodeStoredRow({
+    cell({
       eventTimeUs,
       hlc: { wallMs, counter },
-      origin: Buffer.from(origin),
+      origin,
       operation,
-      row: Buffer.from(operation === 'delete' ? '' : row, 'hex'),
+      payload: Buffer.from(operation === 'delete' ? '' : row, 'hex'),
     }),
   );
 
@@ -59,12 +64,12 @@ test('every order of delivery, with every value delivered twice, ends in the sam
 
 test('the event time decides first, then the clock reading, then the origin', () => {
   const of = (eventTimeUs: number, wallMs: number, counter: number, origin: string): Buffer =>
-    encodeStoredRow({
+    cell({
       eventTimeUs,
       hlc: { wallMs, counter },
-      origin: Buffer.from(origin),
+      origin,
       operation: 'upsert',
-      row: Buffer.from(origin),
+      payload: Buffer.from(origin),
     });
   const rising = [
     of(-1, 9, 9, 'z'),
@@ -81,10 +86,10 @@ test('the event time decides first, then the clock reading, then the origin', ()
 });
 
 test('at one event time a later delete wins over an earlier row, and the other way round', () => {
-  const row = { eventTimeUs: 7, origin: Buffer.from('a'), row: Buffer.from('01', 'hex') };
-  const first = encodeStoredRow({ ...row, hlc: { wallMs: 1, counter: 0 }, operation: 'upsert' });
-  const gone = encodeStoredRow({ ...row, hlc: { wallMs: 1, counter: 1 }, operation: 'delete', row: Buffer.alloc(0) });
-  const again = encodeStoredRow({ ...row, hlc: { wallMs: 1, counter: 2 }, operation: 'upsert' });
+  const row = { eventTimeUs: 7, origin: 'a', payload: Buffer.from('01', 'hex') };
+  const first = cell({ ...row, hlc: { wallMs: 1, counter: 0 }, operation: 'upsert' });
+  const gone = cell({ ...row, hlc: { wallMs: 1, counter: 1 }, operation: 'delete', payload: Buffer.alloc(0) });
+  const again = cell({ ...row, hlc: { wallMs: 1, counter: 2 }, operation: 'upsert' });
   assert.equal(lastWriterWins(first, gone), 'replace');
   assert.equal(lastWriterWins(gone, first), 'keep');
   assert.equal(lastWriterWins(gone, again), 'replace');

@@ -117,7 +117,7 @@ function buildView(
     joinKeys: joinKeys.sort(byName),
     features: view.features.map(buildFeature).sort(byName),
     ttlSeconds,
-    resolver: 'last-writer-wins',
+    resolver: { kind: 'last-writer-wins' },
     granularity: 'row',
     eventTimeAheadMsMax: view.eventTimeAhead,
     sources,

@@ -4,7 +4,7 @@ import { validate } from '#core/config/issue';
 import { columnNameFault, nameFault } from '#core/config/names';
 import { AntipodeError } from '#core/errors';
 import { sha256Hex } from '#core/hash';
-import type { FeatureType, FeatureView, ScalarType } from '#core/model/feature-view';
+import type { FeatureType, FeatureView, Resolver, ScalarType } from '#core/model/feature-view';
 
 const SCALAR_NAMES = ['int32', 'int64', 'float32', 'float64', 'bool', 'string', 'bytes', 'timestamp'] as const;
 export const KEY_TYPE_NAMES = ['int32', 'int64', 'bool', 'string', 'bytes', 'timestamp'] as const;
@@ -51,11 +51,23 @@ function canonicalForm(view: Omit<FeatureView, 'version'>): { readonly [key: str
     joinKeys: view.joinKeys.map((key) => ({ name: key.name, type: key.type })),
     name: view.name,
     namespace: view.namespace,
-    resolver: view.resolver,
+    resolver: resolverForm(view.resolver),
     sources: view.sources.map((source) => ({ format: source.format, name: source.name, path: source.path })),
     sql: view.sql,
     ttlSeconds: view.ttlSeconds,
   };
+}
+
+function resolverForm(resolver: Resolver): { readonly [key: string]: JsonValue } {
+  switch (resolver.kind) {
+    case 'region-priority':
+      return { kind: resolver.kind, regions: [...resolver.regions] };
+    case 'max':
+    case 'min':
+      return { by: resolver.by, kind: resolver.kind };
+    default:
+      return { kind: resolver.kind };
+  }
 }
 
 /** The version: the first 32 digits of the SHA-256 of the canonical form. */
@@ -106,7 +118,7 @@ const wireSchema = z.strictObject({
       .max(JOIN_KEYS_MAX),
     name: wireName,
     namespace: wireName,
-    resolver: z.literal('last-writer-wins'),
+    resolver: z.strictObject({ kind: z.literal('last-writer-wins') }),
     sources: z
       .array(z.strictObject({ format: z.enum(['parquet', 'csv', 'json']), name: wireName, path: z.string() }))
       .max(SOURCES_MAX),

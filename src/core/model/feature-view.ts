@@ -34,6 +34,22 @@ export interface FileSource {
   readonly path: string;
 }
 
+/**
+ * How two values of one key become one, the same in every region (P9). `by` is the feature whose greatest or least value
+ * decides over whole rows; null when every feature is merged by itself.
+ */
+export type Resolver =
+  | { readonly kind: 'last-writer-wins' }
+  /** Regions from the first choice down; those not listed come last. */
+  | { readonly kind: 'region-priority'; readonly regions: readonly string[] }
+  | { readonly kind: 'max' | 'min'; readonly by: string | null }
+  | { readonly kind: 'counter' };
+
+export type ResolverKind = Resolver['kind'];
+
+/** What one write replaces: the row as a whole, or each of the features it carries. */
+export type Granularity = 'row' | 'feature';
+
 /** A feature view in one version. Immutable; `version` is the hash of the canonical form of everything that gives a row its meaning. */
 export interface FeatureView {
   readonly name: string;
@@ -44,8 +60,8 @@ export interface FeatureView {
   readonly features: readonly Feature[];
   /** Rows older than this are served as OUTSIDE_MAX_AGE; null: never. */
   readonly ttlSeconds: number | null;
-  readonly resolver: 'last-writer-wins';
-  readonly granularity: 'row';
+  readonly resolver: Resolver;
+  readonly granularity: Granularity;
   /** Rows whose event time is further ahead of now are quarantined at ingest (P3.3). */
   readonly eventTimeAheadMsMax: number;
   readonly sources: readonly FileSource[];

@@ -1,15 +1,16 @@
+import { type CellSource, cellSource } from '#core/codec/cell';
 import { decodeChanges } from '#core/codec/changes';
 import { decodeFrame, type Frame, type IdempotencyEntry, type ReplaySource } from '#core/codec/frame';
-import { encodeStoredRow } from '#core/codec/stored-row';
+import { encodeStored } from '#core/codec/stored-value';
 import { AntipodeError, assert, toAntipodeError } from '#core/errors';
 import { LogHistogram } from '#core/histogram';
-import { lastWriterWins } from '#core/merge/last-writer-wins';
+import type { Merge } from '#core/merge/merge-of';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import { HLC_COUNTER_MAX } from '#core/time/hlc';
 import type { LoggedFrame } from '#ports/change-log';
 import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
-import type { OnlineStore, RowWrite } from '#ports/online-store';
+import type { DecideRow, OnlineStore, RowWrite } from '#ports/online-store';
 import {
   decodeJsonRecord,
   encodeJsonRecord,
@@ -65,7 +66,7 @@ export class Applier {
   readonly #region: string;
   readonly #progress = new Map<StreamKey, StreamProgress>();
   readonly #checkpoints: Map<StreamKey, number>;
-  readonly #origins = new Map<string, Buffer>();
+  readonly #sources = new Map<StreamKey, CellSource>();
   /** Streams that cannot go on, and why; the others do (I13). */
   readonly #halted = new Map<StreamKey, string>();
   #waiters: Waiter[] = [];
@@ -239,17 +240,19 @@ export class Applier {
 
   async #applyFrames(stream: StreamKey, logged: readonly LoggedFrame[]): Promise<void> {
     const rows: RowWrite[] = [];
+    const merges: Merge[] = [];
     const records = new Map<string, Buffer | null>();
     const frames: Frame[] = [];
     let position = this.checkpoint(stream);
     for (const entry of logged) {
       const { frame } = decodeFrame(entry.bytes);
       assert(frame.stream === stream && frame.from === position, `${stream} continues at ${position}`);
-      this.#collect(frame, rows, records);
+      this.#collect(frame, rows, merges, records);
       position = frame.to;
       frames.push(frame);
     }
-    await this.#store.apply({ rows, checkpoints: new Map([[stream, position]]), records }, lastWriterWins);
+    const decide: DecideRow = (_key, stored, incoming, index) => (merges[index] as Merge)(stored, incoming);
+    await this.#store.apply({ rows, checkpoints: new Map([[stream, position]]), records }, decide);
     this.#checkpoints.set(stream, position);
     this.#rowsApplied += rows.length;
     const progress = this.#progressOf(stream);
@@ -266,7 +269,7 @@ export class Applier {
     this.#settleWaiters();
   }
 
-  #collect(frame: Frame, rows: RowWrite[], records: Map<string, Buffer | null>): void {
+  #collect(frame: Frame, rows: RowWrite[], merges: Merge[], records: Map<string, Buffer | null>): void {
     if (frame.kind === 'epoch') return;
     if (frame.kind === 'definition') {
       records.set(definitionKey(frame.viewVersion), Buffer.from(frame.payload));
@@ -291,24 +294,27 @@ export class Applier {
     for (const entry of frame.idempotency) {
       this.#collectKey(frame, idempotencyKey(id, codec.view.name, entry.key), entry, records);
     }
-    const original = frame.replay?.original;
-    const origin = this.#originBytes(
-      original === undefined ? id.origin : (parseStreamKey(original.stream)?.origin ?? id.origin),
-    );
-    const base = original?.hlc ?? frame.hlc;
+    const original = frame.replay?.original ?? frame;
+    const source = this.#sourceOf(original.stream);
+    const base = original.hlc;
+    const merge = this.#views.merge(codec);
     for (const change of decodeChanges(frame.payload, frame.to - frame.from)) {
       if (base.counter + change.offset > HLC_COUNTER_MAX)
         throw new AntipodeError('FRAME_CORRUPT', `change ${change.offset} of ${frame.stream} has an impossible stamp`);
       rows.push({
         key: codec.rowKey(change.key),
-        value: encodeStoredRow({
+        value: encodeStored(codec, {
           eventTimeUs: change.eventTimeUs,
           hlc: { wallMs: base.wallMs, counter: base.counter + change.offset },
-          origin,
+          source,
+          seq: original.from + change.offset + 1,
           operation: change.operation,
+          generation: 0,
+          features: undefined,
           row: change.row,
         }),
       });
+      merges.push(merge);
     }
   }
 
@@ -381,7 +387,7 @@ export class Applier {
       [SERVING_STATE_KEY, encodeJsonRecord({ ...state, state: this.#rebuilding ? 'rebuilding' : state.state })],
     ]);
     try {
-      await this.#store.apply({ rows: [], checkpoints: new Map(), records }, lastWriterWins);
+      await this.#store.apply({ rows: [], checkpoints: new Map(), records }, () => 'keep');
     } catch (caught) {
       // A state that cannot be written now is written with the next interval; without one the store counts as incomplete.
       if (toAntipodeError(caught).code !== 'DISK_FULL') throw caught;
@@ -440,12 +446,13 @@ export class Applier {
     return progress;
   }
 
-  #originBytes(origin: string): Buffer {
-    let bytes = this.#origins.get(origin);
-    if (bytes === undefined) {
-      bytes = Buffer.from(origin, 'utf8');
-      this.#origins.set(origin, bytes);
+  #sourceOf(stream: StreamKey): CellSource {
+    let source = this.#sources.get(stream);
+    if (source === undefined) {
+      source = cellSource(stream);
+      assert(source !== undefined, `stream key ${stream}`);
+      this.#sources.set(stream, source);
     }
-    return bytes;
+    return source;
   }
 }

@@ -1,4 +1,3 @@
-import { lastWriterWins } from '#core/merge/last-writer-wins';
 import type { Clock } from '#ports/clock';
 import type { OnlineStore } from '#ports/online-store';
 import {
@@ -35,7 +34,7 @@ export class IdempotencyCollector {
     const expired = page.filter(([, value]) => decodeJsonRecord<IdempotencyRecord>(value).atMs < oldestMs);
     if (expired.length > 0) {
       const records = new Map(expired.map(([key]) => [key, null]));
-      await this.#store.apply({ rows: [], checkpoints: new Map(), records }, lastWriterWins);
+      await this.#store.apply({ rows: [], checkpoints: new Map(), records }, () => 'keep');
     }
     return expired.length;
   }

@@ -1,4 +1,5 @@
 import { ViewCodec } from '#core/codec/view-codec';
+import { type Merge, mergeOf } from '#core/merge/merge-of';
 import type { FeatureView } from '#core/model/feature-view';
 import { decodeDefinition, encodeDefinition } from '#core/model/feature-view-definition';
 import type { OnlineReader } from '#ports/online-store';
@@ -16,6 +17,7 @@ export class ViewRegistry {
   readonly #byVersion = new Map<string, ViewCodec>();
   readonly #currentByName = new Map<string, ViewCodec>();
   readonly #local = new Set<string>();
+  readonly #merges = new Map<ViewCodec, Merge>();
 
   constructor(local: readonly FeatureView[]) {
     for (const view of local) {
@@ -51,6 +53,16 @@ export class ViewRegistry {
 
   version(version: string): ViewCodec | undefined {
     return this.#byVersion.get(version);
+  }
+
+  /** How rows of a view version merge; made once. */
+  merge(codec: ViewCodec): Merge {
+    let merge = this.#merges.get(codec);
+    if (merge === undefined) {
+      merge = mergeOf(codec);
+      this.#merges.set(codec, merge);
+    }
+    return merge;
   }
 
   current(name: string): ViewCodec | undefined {

@@ -44,7 +44,7 @@ export const TEST_VIEW = withVersion({
     { name: 'departures', type: { scalar: 'int64', list: false }, nullable: true },
   ],
   ttlSeconds: null,
-  resolver: 'last-writer-wins',
+  resolver: { kind: 'last-writer-wins' },
   granularity: 'row',
   eventTimeAheadMsMax: 300_000,
   sources: [],

@@ -1,8 +1,7 @@
-import { ROW_DELETED, ROW_LIVE } from '#core/codec/stored-row';
+import { readStored, type StoredRow } from '#core/codec/stored-value';
 import { formatTimestamp } from '#core/codec/value-time';
 import { AntipodeError } from '#core/errors';
 import type { ScalarValue } from '#core/model/feature-view';
-import { readEventTimeUs, stampLength } from '#core/model/stamp';
 import type { OnlineReader } from '#ports/online-store';
 import { invalidRequest, violation } from '#server/feast/faults';
 import type { PlanKey, PlanView, ReadPlan } from '#server/feast/read-plan';
@@ -29,8 +28,8 @@ interface Column {
 }
 
 /**
- * Answers a read: one lookup an entity row and view, each row decoded once, and the answer put together as text. All
- * features of a view share one column of statuses and one of event times, because those belong to the row.
+ * Answers a read: one lookup an entity row and view, each row decoded once, and the answer put together as text. Under row
+ * granularity all features of a view share statuses and event times, because those belong to the row.
  */
 export function readRows(options: {
   readonly plan: ReadPlan;
@@ -54,14 +53,8 @@ export function readRows(options: {
   }
   for (let i = 0; i < plan.outputs.length; i++) {
     const output = plan.outputs[i];
-    const answer = output === undefined ? undefined : answers[output.view];
-    if (output === undefined || answer === undefined) continue;
-    columns.push({
-      name: plan.outputNames[i] ?? '',
-      values: answer.columns[output.column] ?? '',
-      statuses: answer.statuses,
-      timestamps: answer.timestamps,
-    });
+    const answer = output === undefined ? undefined : answers[output.view]?.columns[output.column];
+    if (answer !== undefined) columns.push({ name: plan.outputNames[i] ?? '', ...answer });
   }
   return {
     text: answerText(columns),
@@ -111,13 +104,30 @@ function entityViolation(caught: unknown, loc: readonly (string | number)[], inp
   return violation('value_error', loc, caught.message, input);
 }
 
+/** One requested feature's part of an answer, separated by commas. */
+interface ColumnAnswer {
+  values: string;
+  statuses: string;
+  timestamps: string;
+}
+
 interface ViewAnswer {
-  /** Values of each requested feature, separated by commas. */
-  readonly columns: readonly string[];
-  readonly statuses: string;
-  readonly timestamps: string;
+  readonly columns: readonly ColumnAnswer[];
   readonly absent: number;
   readonly corrupt: number;
+}
+
+/** Event times as text; the text of the last one is kept, because rows of one run often share it. */
+class TimeText {
+  #us = Number.NaN;
+  #text = EPOCH;
+
+  of(us: number): string {
+    if (us === this.#us) return this.#text;
+    this.#text = `"${formatTimestamp(us)}"`;
+    this.#us = us;
+    return this.#text;
+  }
 }
 
 function readView(
@@ -127,29 +137,55 @@ function readView(
   reader: OnlineReader,
   nowUs: number,
 ): ViewAnswer {
-  const columns: string[] = view.columns.map(() => '');
+  const columns: ColumnAnswer[] = view.columns.map(() => ({ values: '', statuses: '', timestamps: '' }));
+  const shared: ColumnAnswer = { values: '', statuses: '', timestamps: '' };
+  const perFeature = view.codec.view.granularity === 'feature';
   const key: ScalarValue[] = [];
-  const event = { us: Number.NaN, text: EPOCH };
-  let statuses = '';
-  let timestamps = '';
+  const time = new TimeText();
   let absent = 0;
   let corrupt = 0;
   for (let row = 0; row < rows; row++) {
     for (let i = 0; i < view.keys.length; i++) key[i] = keys[view.keys[i] as number]?.[row] as ScalarValue;
-    const stored = reader.row(storageKey(view, key, row));
+    const bytes = reader.row(storageKey(view, key, row));
     const comma = row === 0 ? '' : ',';
-    let status = '"NOT_FOUND"';
-    if (stored === undefined) absent += 1;
-    else if (stored[stampLength(stored)] !== ROW_DELETED) {
-      status = appendRow(view, stored, columns, comma, event, nowUs);
-      if (status === '"INVALID"') corrupt += 1;
+    if (bytes === undefined) absent += 1;
+    const stored = bytes === undefined ? undefined : readOrInvalid(view, bytes, time);
+    if (stored === 'invalid') corrupt += 1;
+    for (let i = 0; i < columns.length; i++) {
+      const column = columns[i] as ColumnAnswer;
+      const { featureIndex, write } = view.columns[i] as PlanView['columns'][number];
+      const found = typeof stored === 'object' && stored.live;
+      column.values += comma + (found ? write(stored.values[featureIndex] ?? null) : 'null');
+      if (perFeature) appendState(column, comma, stored, featureIndex, { view, time, nowUs });
     }
-    const found = status === '"PRESENT"' || status === '"OUTSIDE_MAX_AGE"';
-    if (!found) for (let i = 0; i < columns.length; i++) columns[i] += `${comma}null`;
-    statuses += comma + status;
-    timestamps += comma + (found ? event.text : EPOCH);
+    if (!perFeature) appendState(shared, comma, stored, 0, { view, time, nowUs });
   }
-  return { columns, statuses, timestamps, absent, corrupt };
+  if (perFeature) return { columns, absent, corrupt };
+  const { statuses, timestamps } = shared;
+  return { columns: columns.map(({ values }) => ({ values, statuses, timestamps })), absent, corrupt };
+}
+
+/** Status and event time of one feature of a row; under row granularity, of all of them. */
+function appendState(
+  target: ColumnAnswer,
+  comma: string,
+  stored: StoredRow | 'invalid' | undefined,
+  place: number,
+  { view, time, nowUs }: { readonly view: PlanView; readonly time: TimeText; readonly nowUs: number },
+): void {
+  const us = typeof stored !== 'object' || !stored.live ? null : eventTimeOf(stored, place);
+  if (us === null) {
+    target.statuses += comma + (stored === 'invalid' ? '"INVALID"' : '"NOT_FOUND"');
+    target.timestamps += comma + EPOCH;
+    return;
+  }
+  target.statuses += comma + (nowUs - us > view.maxAgeUs ? '"OUTSIDE_MAX_AGE"' : '"PRESENT"');
+  target.timestamps += comma + time.of(us);
+}
+
+/** Null for a feature that was never written, or deleted. */
+function eventTimeOf(stored: StoredRow, place: number): number | null {
+  return stored.eventTimesUs === null ? stored.eventTimeUs : (stored.eventTimesUs[place] ?? null);
 }
 
 function storageKey(view: PlanView, key: readonly ScalarValue[], row: number): Buffer {
@@ -160,35 +196,15 @@ function storageKey(view: PlanView, key: readonly ScalarValue[], row: number): B
   }
 }
 
-/** Appends the row's values and leaves its time in `event`; when the bytes do not decode, appends nothing and says INVALID. */
-function appendRow(
-  view: PlanView,
-  stored: Buffer,
-  columns: string[],
-  comma: string,
-  event: { us: number; text: string },
-  nowUs: number,
-): string {
-  let values: ReturnType<PlanView['codec']['decodeRow']>;
-  let us: number;
+/** Decodes a row; bytes that do not decode, or carry an impossible time, are answered as INVALID and never guessed at (I15). */
+function readOrInvalid(view: PlanView, bytes: Buffer, time: TimeText): StoredRow | 'invalid' {
   try {
-    us = readEventTimeUs(stored);
-    const flag = stampLength(stored);
-    if (stored[flag] !== ROW_LIVE) return '"INVALID"';
-    values = view.codec.decodeRow(stored, flag + 1, stored.length);
-    if (us !== event.us) {
-      event.text = `"${formatTimestamp(us)}"`;
-      event.us = us;
-    }
+    const stored = readStored(view.codec, bytes);
+    if (stored.live) for (const us of stored.eventTimesUs ?? [stored.eventTimeUs]) if (us !== null) time.of(us);
+    return stored;
   } catch {
-    event.us = Number.NaN;
-    return '"INVALID"';
+    return 'invalid';
   }
-  for (let i = 0; i < columns.length; i++) {
-    const column = view.columns[i] as PlanView['columns'][number];
-    columns[i] += comma + column.write(values[column.featureIndex] ?? null);
-  }
-  return nowUs - us > view.maxAgeUs ? '"OUTSIDE_MAX_AGE"' : '"PRESENT"';
 }
 
 function repeated(item: string, times: number): string {

@@ -1,4 +1,4 @@
-import { encodeStoredRow } from '#core/codec/stored-row';
+import { encodeCell } from '#core/codec/cell';
 import { ViewCodec } from '#core/codec/view-codec';
 import type { FeatureValue, FeatureView, ScalarValue } from '#core/model/feature-view';
 import type { OnlineReader } from '#ports/online-store';
@@ -52,12 +52,14 @@ export class FakeReader implements OnlineReader {
   }
 
   putEncoded(view: FeatureView, key: Buffer, eventTimeUs: number, row: Buffer, operation: 'upsert' | 'delete'): void {
-    const stored = encodeStoredRow({
+    const stored = encodeCell({
       eventTimeUs,
       hlc: { wallMs: 1, counter: 0 },
-      origin: Buffer.from('us-east'),
+      source: { origin: Buffer.from('us-east'), incarnation: Buffer.alloc(8, 1) },
+      seq: 1,
       operation,
-      row,
+      generation: null,
+      payload: row,
     });
     this.rows.set(new ViewCodec(view).rowKey(key).toString('hex'), stored);
   }

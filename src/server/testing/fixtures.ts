@@ -19,7 +19,7 @@ export function makeView(
       .sort()
       .map((feature) => makeFeature(feature, features[feature] as string)),
     ttlSeconds: null,
-    resolver: 'last-writer-wins',
+    resolver: { kind: 'last-writer-wins' },
     granularity: 'row',
     eventTimeAheadMsMax: 300_000,
     sources: [],

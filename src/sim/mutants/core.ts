@@ -12,7 +12,7 @@ export const CORE_MUTANTS: readonly Mutant[] = [
     faults: ['crash-hub', 'isolate-hub'],
     oracles: ['once'],
     hiddenStore: (inner) =>
-      withApply(inner, (batch, merge) => inner.apply(withoutRecords(batch, 'idempotency/'), merge)),
+      withApply(inner, (batch, merge, after) => inner.apply(withoutRecords(batch, 'idempotency/'), merge, after)),
   },
   {
     name: 'ignore-seal',
@@ -54,13 +54,13 @@ export const CORE_MUTANTS: readonly Mutant[] = [
     faults: ['reset-link'],
     oracles: ['ports'],
     store: (inner) =>
-      withApply(inner, (batch, merge) => {
+      withApply(inner, (batch, merge, after) => {
         try {
           Date.now();
         } catch {
           // The trap has told; this bug goes on as a real one would.
         }
-        return inner.apply(batch, merge);
+        return inner.apply(batch, merge, after);
       }),
   },
 ];

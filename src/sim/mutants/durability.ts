@@ -1,3 +1,4 @@
+import type { RowWrite } from '#ports/online-store';
 import type { Mutant } from '#sim/mutants/mutant';
 import { withApply } from '#sim/mutants/patching';
 
@@ -16,9 +17,15 @@ export const DURABILITY_MUTANTS: readonly Mutant[] = [
     faults: ['reset-link'],
     oracles: ['I3', 'I4'],
     hiddenStore: (inner, random) =>
-      withApply(inner, (batch, merge) =>
-        inner.apply({ ...batch, rows: batch.rows.filter(() => !random.chance(0.01)) }, merge),
-      ),
+      withApply(inner, (batch, merge, after) => {
+        const kept = batch.rows.map((_, index) => index).filter(() => !random.chance(0.01));
+        const rows = kept.map((index) => batch.rows[index] as RowWrite);
+        return inner.apply(
+          { ...batch, rows },
+          (key, stored, incoming, index) => merge(key, stored, incoming, kept[index] as number),
+          after,
+        );
+      }),
   },
   {
     name: 'apply-twice',
@@ -26,9 +33,9 @@ export const DURABILITY_MUTANTS: readonly Mutant[] = [
     faults: ['reset-link'],
     oracles: ['I5'],
     store: (inner, random) =>
-      withApply(inner, async (batch, merge) => {
-        const outcome = await inner.apply(batch, merge);
-        if (batch.checkpoints.size > 0 && random.chance(0.05)) await inner.apply(batch, merge);
+      withApply(inner, async (batch, merge, after) => {
+        const outcome = await inner.apply(batch, merge, after);
+        if (batch.checkpoints.size > 0 && random.chance(0.05)) await inner.apply(batch, merge, after);
         return outcome;
       }),
   },

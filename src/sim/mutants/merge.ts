@@ -30,7 +30,7 @@ export const MERGE_MUTANTS: readonly Mutant[] = [
     oracles: ['I3', 'I4'],
     hiddenStore: (inner) =>
       withApply(inner, (batch) =>
-        inner.apply(batch, (stored, incoming) =>
+        inner.apply(batch, (_key, stored, incoming) =>
           readEventTimeUs(incoming) >= readEventTimeUs(stored) ? 'replace' : 'keep',
         ),
       ),

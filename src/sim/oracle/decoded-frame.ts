@@ -16,6 +16,9 @@ export interface PlacedChange {
   readonly wallMs: number;
   readonly counter: number;
   readonly origin: string;
+  /** Of the stream in which it first appeared. */
+  readonly incarnation: string;
+  readonly seq: number;
 }
 
 export interface DecodedFrame {
@@ -34,10 +37,6 @@ export interface DecodedFrame {
 
 /** Bytes of the version that stand before an entity key. */
 const VERSION_PREFIX_DIGITS = 16;
-
-function originOf(stream: StreamKey): string {
-  return parseStreamKey(stream)?.origin ?? '';
-}
 
 /** What a logged envelope says, spelled out for the oracles. */
 export function decodeForOracle(bytes: Uint8Array): DecodedFrame {
@@ -65,7 +64,9 @@ export function decodeForOracle(bytes: Uint8Array): DecodedFrame {
       eventTimeUs: change.eventTimeUs,
       wallMs: original.hlc.wallMs,
       counter: original.hlc.counter + change.offset,
-      origin: originOf(original.stream),
+      origin: parseStreamKey(original.stream)?.origin ?? '',
+      incarnation: parseStreamKey(original.stream)?.incarnation ?? '',
+      seq: original.from + change.offset + 1,
     })),
   };
 }
@@ -79,5 +80,8 @@ export function storedBytes(change: PlacedChange): string {
   head.writeUInt32BE(change.counter, 14);
   head.writeUInt8(origin.length, 18);
   const flag = Buffer.from([change.operation === 'upsert' ? 1 : 0]);
-  return Buffer.concat([head, origin, flag, change.row]).toString('hex');
+  const id = Buffer.alloc(14);
+  id.write(change.incarnation, 0, 'hex');
+  id.writeUIntBE(change.seq, 8, 6);
+  return Buffer.concat([head, origin, flag, id, change.row]).toString('hex');
 }

@@ -41,8 +41,8 @@ export function recordStore(
     sync: () => store.sync(),
     rowCount: () => store.rowCount(),
     bytes: () => store.bytes(),
-    apply: async (batch, merge) => {
-      const applied = store.apply(batch, merge);
+    apply: async (batch, merge, after) => {
+      const applied = store.apply(batch, merge, after);
       applied.catch(() => undefined);
       const outcome = await applied;
       history.applying(batch, log);

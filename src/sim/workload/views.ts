@@ -14,7 +14,7 @@ export function viewsOf(namespace: NamespaceKnobs): FeatureView[] {
         { name: 'write', type: { scalar: 'string', list: false }, nullable: false },
       ],
       ttlSeconds: null,
-      resolver: 'last-writer-wins',
+      resolver: { kind: 'last-writer-wins' },
       granularity: 'row',
       eventTimeAheadMsMax: 300_000,
       sources: [],
