@@ -95,6 +95,20 @@ export const ERROR_CODES = {
     cause: 'A frame starts above the position of the mirror.',
     remedy: 'The link fetches from the position again; rows that exist nowhere else need a backfill.',
   },
+  STREAM_TRUNCATED: {
+    disposition: 'reset',
+    status: 500,
+    cause: "A region asked for frames of a stream that this region's log holds no more: its retention let them go.",
+    remedy:
+      'None; the region that asks fills its copy from the online store of a peer by itself. Give the namespace a longer retention when it happens often.',
+  },
+  STREAM_SHRUNK: {
+    disposition: 'retry',
+    status: 500,
+    cause: "A stream ends earlier at its origin than the origin once sent it: the origin's disk was lost or restored.",
+    remedy:
+      'None; the origin goes on under a new incarnation and fetches what it lost. Find out what happened to its disk.',
+  },
   STREAM_DIVERGED: {
     disposition: 'stop',
     status: 500,

@@ -182,6 +182,101 @@ export function changeLogContract(name: string, makeHarness: () => Promise<Chang
       assert.deepEqual(plain(log.read(testStream('ap-south'), 0, ALL)), plain(testFrames(0, 1)));
     });
 
+    test('truncation removes whole frames from the beginning, and keeps where the rest begins', async () => {
+      const frames = testFrames(0, 200, 3, 50);
+      await log.append(stream, frames);
+      assert.deepEqual(log.start(stream), { seq: 0, hash: ZERO_HASH });
+      assert.equal(log.size(stream), 200 * 50);
+      const truncated = log.truncate(stream, 301);
+      assert.deepEqual(log.read(stream, 0, ALL), [], 'from the call on');
+      await truncated;
+      assert.equal(log.start(stream).seq, 300, 'the frame (300, 303] is whole');
+      assert.ok(Buffer.from(log.start(stream).hash).equals(frames[99]!.hash));
+      assert.ok(Buffer.from(log.hashAt(stream, 300)!).equals(frames[99]!.hash));
+      assert.equal(log.hashAt(stream, 297), undefined);
+      assert.equal(log.hashAt(stream, 0), undefined);
+      assert.equal(log.size(stream), 100 * 50);
+      assert.equal(log.head(stream).seq, 600);
+      assert.deepEqual(log.read(stream, 299, ALL), [], 'nothing from below the start');
+      assert.deepEqual(plain(log.read(stream, 300, ALL)), plain(frames.slice(100)));
+      await log.truncate(stream, 200);
+      await log.truncate(testStream('eu-west'), 200);
+      assert.equal(log.start(stream).seq, 300);
+      await log.close();
+      log = harness.open();
+      assert.equal(log.start(stream).seq, 300);
+      assert.equal(log.size(stream), 100 * 50);
+      assert.deepEqual(plain(log.read(stream, 300, ALL)), plain(frames.slice(100)));
+    });
+
+    test('a stream truncated to its end keeps its position and goes on', async () => {
+      const frames = testFrames(0, 5);
+      await log.append(stream, frames);
+      await log.truncate(stream, 99);
+      assert.deepEqual(log.streams(), [stream]);
+      assert.equal(log.start(stream).seq, 15);
+      assert.equal(log.head(stream).seq, 15);
+      assert.equal(log.size(stream), 0);
+      await log.close();
+      log = harness.open();
+      assert.deepEqual(log.streams(), [stream]);
+      assert.equal(log.head(stream).seq, 15);
+      assert.ok(Buffer.from(log.head(stream).hash).equals(frames[4]!.hash));
+      await log.append(stream, testFrames(15, 2));
+      assert.deepEqual(plain(log.read(stream, 15, ALL)), plain(testFrames(15, 2)));
+    });
+
+    test('appends go on while frames are removed', async () => {
+      await log.append(stream, testFrames(0, 300));
+      const truncated = log.truncate(stream, 600);
+      for (const frame of testFrames(900, 20)) await log.append(stream, [frame]);
+      await truncated;
+      assert.equal(log.start(stream).seq, 600);
+      assert.deepEqual(plain(log.read(stream, 600, ALL)), plain(testFrames(600, 120)));
+    });
+
+    test('a reset forgets what was held and begins at a position', async () => {
+      await log.append(stream, testFrames(0, 200));
+      await log.append(testStream('eu-west'), testFrames(0, 2));
+      const head = { seq: 5000, hash: sha256(Buffer.from('elsewhere')) };
+      await log.reset(stream, head);
+      await log.reset(testStream('ap-south'), { seq: 70, hash: head.hash });
+      for (let round = 0; round < 2; round++) {
+        assert.equal(log.start(stream).seq, 5000);
+        assert.equal(log.head(stream).seq, 5000);
+        assert.ok(Buffer.from(log.hashAt(stream, 5000)!).equals(head.hash));
+        assert.equal(log.hashAt(stream, 600), undefined);
+        assert.equal(log.size(stream), 0);
+        assert.deepEqual(log.read(stream, 0, ALL), []);
+        assert.deepEqual(log.streams().sort(), [testStream('ap-south'), testStream('eu-west'), stream]);
+        assert.deepEqual(plain(log.read(testStream('eu-west'), 0, ALL)), plain(testFrames(0, 2)));
+        await log.close();
+        log = harness.open();
+      }
+      await assert.rejects(async () => log.append(stream, testFrames(600, 1)), { code: 'INTERNAL' });
+      await log.append(stream, testFrames(5000, 3));
+      await log.append(testStream('ap-south'), testFrames(70, 1));
+      assert.deepEqual(plain(log.read(stream, 5000, ALL)), plain(testFrames(5000, 3)));
+      assert.deepEqual(plain(log.read(testStream('ap-south'), 70, ALL)), plain(testFrames(70, 1)));
+      // Backwards too: a stream whose end was wrong.
+      await log.reset(stream, { seq: 0, hash: ZERO_HASH });
+      await log.append(stream, testFrames(0, 1));
+      assert.deepEqual(plain(log.read(stream, 0, ALL)), plain(testFrames(0, 1)));
+    });
+
+    test('a repaired frame takes the place of the one that was there', async () => {
+      await log.append(stream, testFrames(0, 4));
+      const bytes = Buffer.from('another copy');
+      const good: LoggedFrame = { from: 9, to: 12, hash: sha256(bytes), bytes };
+      await log.repair(stream, good);
+      await assert.rejects(async () => log.repair(stream, { ...good, from: 8 }), { code: 'INTERNAL' });
+      await assert.rejects(async () => log.repair(stream, { ...good, from: 12, to: 15 }), { code: 'INTERNAL' });
+      await log.close();
+      log = harness.open();
+      assert.deepEqual(plain(log.read(stream, 0, ALL)), plain([...testFrames(0, 3), good]));
+      assert.ok(Buffer.from(log.head(stream).hash).equals(good.hash));
+    });
+
     test('what was read stays as it was when more is read', async () => {
       await log.append(stream, testFrames(0, 4));
       const [first] = log.read(stream, 0, 1);

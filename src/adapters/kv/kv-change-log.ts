@@ -9,24 +9,42 @@ import { decodeSeq, encodeSeq, SEQ_BYTES, SEQ_MAX } from './seq-codec.ts';
 export const CHANGE_LOG_TABLES = ['streams', 'frames'] as const;
 
 const STREAM_NUMBER_BYTES = 4;
-/** Before the envelope stand the start of the range and the frame's hash. */
-const HASH_OFFSET = SEQ_BYTES;
+/** A frame's value: start of the range, bytes of the stream up to and with this frame, hash, envelope. */
+const OFFSET_OFFSET = SEQ_BYTES;
+const HASH_OFFSET = OFFSET_OFFSET + SEQ_BYTES;
 const BYTES_OFFSET = HASH_OFFSET + HASH_BYTES;
+/** A stream's value: its number, then where what is held begins: seq, bytes of the stream before it, hash. */
+const STREAM_BYTES = STREAM_NUMBER_BYTES + 2 * SEQ_BYTES + HASH_BYTES;
+/** Frames removed in one write: bounds what a commit takes, and what others wait for it. */
+const REMOVED_AT_ONCE = 64;
+
+/** A position with the bytes of all envelopes of the stream before it, which only grow: their difference is a size. */
+interface Place extends StreamHead {
+  readonly offset: number;
+}
 
 interface StreamState {
-  /** Short name of the stream in keys. */
-  readonly number: number;
+  /** Short name of the stream in keys; another one after a reset. */
+  number: number;
+  /** Where what is held begins; ahead of the disk while frames are removed. */
+  start: Place;
   /** End of the appends on their way; the next frame starts here. */
-  queuedSeq: number;
+  queued: { readonly seq: number; readonly offset: number };
   /** What readers may see. */
-  durable: StreamHead;
+  durable: Place;
 }
+
+const NOTHING: Place = { seq: 0, hash: ZERO_HASH, offset: 0 };
 
 /**
  * The change log on an ordered key-value engine.
  *
- * Table `streams` gives each stream a number: `flights/0/us-east/9f3c2b1a00c4d2e8` -> `00 00 00 07`. Table `frames` holds
- * its frames under number and last seq: `00 00 00 07 | 00 00 00 00 01 2c` -> from (6 bytes), hash (32), envelope.
+ * Table `streams` gives each stream a number and says where it begins: `flights/0/us-east/9f3c2b1a00c4d2e8` ->
+ * `00 00 00 07 | seq 6 | offset 6 | hash 32`. Table `frames` holds its frames under number and last seq:
+ * `00 00 00 07 | 00 00 00 00 01 2c` -> from (6 bytes), offset (6), hash (32), envelope.
+ *
+ * A reset gives the stream a new number, which is one small write; the frames under the old one belong to nobody from then
+ * on and are removed afterwards, after a crash by the next start.
  *
  * The durable end of each stream is kept here and bounds every read. The engine commits on a thread of its own, so it may
  * show a frame a moment before `append` resolves; a reader must not depend on which of the two it meets.
@@ -42,12 +60,22 @@ export class KvChangeLog implements ChangeLog {
     this.#kv = kv;
     this.#streamTable = kv.table('streams');
     this.#frameTable = kv.table('frames');
+    const numbers = new Set<number>();
     for (const [key, value] of this.#streamTable.entries({})) {
+      if (value.length !== STREAM_BYTES)
+        throw new AntipodeError('FRAME_CORRUPT', `stream ${key.toString()} of the log has no readable beginning`);
       const number = value.readUInt32BE(0);
-      const durable = this.#lastHead(number);
-      this.#streams.set(key.toString(), { number, queuedSeq: durable.seq, durable });
-      this.#nextNumber = Math.max(this.#nextNumber, number + 1);
+      const start: Place = {
+        seq: decodeSeq(value, STREAM_NUMBER_BYTES),
+        offset: decodeSeq(value, STREAM_NUMBER_BYTES + SEQ_BYTES),
+        hash: Buffer.from(value.subarray(STREAM_NUMBER_BYTES + 2 * SEQ_BYTES)),
+      };
+      const durable = this.#lastPlace(number) ?? start;
+      this.#streams.set(key.toString(), { number, start, queued: durable, durable });
+      numbers.add(number);
     }
+    this.#nextNumber = Math.max(0, ...numbers) + 1;
+    void this.#sweep(numbers);
   }
 
   streams(): StreamKey[] {
@@ -57,13 +85,25 @@ export class KvChangeLog implements ChangeLog {
   }
 
   head(stream: StreamKey): StreamHead {
-    return this.#streams.get(stream)?.durable ?? { seq: 0, hash: ZERO_HASH };
+    const { seq, hash } = this.#streams.get(stream)?.durable ?? NOTHING;
+    return { seq, hash };
+  }
+
+  start(stream: StreamKey): StreamHead {
+    const { seq, hash } = this.#streams.get(stream)?.start ?? NOTHING;
+    return { seq, hash };
+  }
+
+  size(stream: StreamKey): number {
+    const state = this.#streams.get(stream);
+    return state === undefined ? 0 : state.durable.offset - state.start.offset;
   }
 
   hashAt(stream: StreamKey, seq: number): Uint8Array | undefined {
-    if (seq === 0) return ZERO_HASH;
     const state = this.#streams.get(stream);
-    if (state === undefined || seq > state.durable.seq) return undefined;
+    if (state === undefined) return seq === 0 ? ZERO_HASH : undefined;
+    if (seq === state.start.seq) return state.start.hash;
+    if (seq < state.start.seq || seq > state.durable.seq) return undefined;
     if (seq === state.durable.seq) return state.durable.hash;
     const value = this.#frameTable.get(frameKey(state.number, seq));
     return value === undefined ? undefined : Buffer.from(value.subarray(HASH_OFFSET, BYTES_OFFSET));
@@ -73,28 +113,28 @@ export class KvChangeLog implements ChangeLog {
     const last = frames.at(-1);
     if (last === undefined) return Promise.resolve();
     const known = this.#streams.get(stream);
-    const state = known ?? { number: this.#nextNumber, queuedSeq: 0, durable: { seq: 0, hash: ZERO_HASH } };
-    checkContiguous(stream, state.queuedSeq, frames);
+    const state = known ?? { number: this.#nextNumber, start: NOTHING, queued: NOTHING, durable: NOTHING };
+    checkContiguous(stream, state.queued.seq, frames);
 
-    const operations = frames.map<KvOperation>((frame) => ({
-      kind: 'put',
-      table: this.#frameTable,
-      key: frameKey(state.number, frame.to),
-      value: encodeFrame(frame),
-    }));
-    if (known === undefined) {
-      const value = Buffer.allocUnsafe(STREAM_NUMBER_BYTES);
-      value.writeUInt32BE(state.number, 0);
-      operations.push({ kind: 'put', table: this.#streamTable, key: Buffer.from(stream), value });
-    }
+    let { offset } = state.queued;
+    const operations = frames.map<KvOperation>((frame) => {
+      offset += frame.bytes.length;
+      return {
+        kind: 'put',
+        table: this.#frameTable,
+        key: frameKey(state.number, frame.to),
+        value: encodeFrame(frame, offset),
+      };
+    });
+    if (known === undefined) operations.push(this.#streamOperation(stream, state.number, NOTHING));
     // Throws when the engine refuses: nothing was taken then, and the stream's end stays where it was.
     const durable = this.#kv.write(operations);
     if (known === undefined) {
       this.#streams.set(stream, state);
       this.#nextNumber++;
     }
-    state.queuedSeq = last.to;
-    const head: StreamHead = { seq: last.to, hash: Buffer.from(last.hash) };
+    state.queued = { seq: last.to, offset };
+    const head: Place = { seq: last.to, hash: Buffer.from(last.hash), offset };
     return durable.then(() => {
       state.durable = head;
     });
@@ -103,7 +143,7 @@ export class KvChangeLog implements ChangeLog {
   read(stream: StreamKey, afterSeq: number, maxBytes: number): LoggedFrame[] {
     const state = this.#streams.get(stream);
     const frames: LoggedFrame[] = [];
-    if (state === undefined || afterSeq >= state.durable.seq) return frames;
+    if (state === undefined || afterSeq >= state.durable.seq || afterSeq < state.start.seq) return frames;
     let bytes = 0;
     const range = { after: frameKey(state.number, afterSeq), before: frameKey(state.number, state.durable.seq + 1) };
     for (const [key, value] of this.#frameTable.entries(range)) {
@@ -121,6 +161,61 @@ export class KvChangeLog implements ChangeLog {
     return frames;
   }
 
+  async truncate(stream: StreamKey, upTo: number): Promise<void> {
+    const state = this.#streams.get(stream);
+    if (state === undefined) return;
+    const limit = Math.min(upTo, state.durable.seq);
+    while (state.start.seq < limit) {
+      const { number } = state;
+      const keys: Buffer[] = [];
+      let start = state.start;
+      const range = { after: frameKey(number, start.seq), before: frameKey(number, limit + 1), limit: REMOVED_AT_ONCE };
+      for (const [key, value] of this.#frameTable.entries(range)) {
+        keys.push(key);
+        start = placeOf(key, value);
+      }
+      if (keys.length === 0) return;
+      const operations = keys.map((key) => this.#removal(key));
+      const durable = this.#kv.write([...operations, this.#streamOperation(stream, number, start)]);
+      state.start = start;
+      await durable;
+      // A reset came in between: what is left under the old number goes with it.
+      if (state.number !== number) return;
+    }
+  }
+
+  async reset(stream: StreamKey, head: StreamHead): Promise<void> {
+    assert(head.seq <= SEQ_MAX && head.hash.length === HASH_BYTES, `${stream} is reset to a position with a hash`);
+    const state = this.#streams.get(stream) ?? { number: 0, start: NOTHING, queued: NOTHING, durable: NOTHING };
+    assert(state.queued.seq === state.durable.seq, `${stream} is reset while nothing is appended to it`);
+    const place: Place = { seq: head.seq, hash: Buffer.from(head.hash), offset: state.durable.offset };
+    const number = this.#nextNumber;
+    const durable = this.#kv.write([this.#streamOperation(stream, number, place)]);
+    this.#nextNumber++;
+    const old = state.number;
+    this.#streams.set(stream, state);
+    // Nothing of the old stream is read from here on; the new one has nothing to read yet.
+    state.number = number;
+    state.start = place;
+    state.queued = place;
+    state.durable = place;
+    await durable;
+    await this.#remove(old);
+  }
+
+  async repair(stream: StreamKey, frame: LoggedFrame): Promise<void> {
+    const state = this.#streams.get(stream);
+    const key = frameKey(state?.number ?? 0, frame.to);
+    const value = this.#frameTable.get(key);
+    assert(
+      state !== undefined && value !== undefined && frame.to <= state.durable.seq && decodeSeq(value) === frame.from,
+      `frame (${frame.from}, ${frame.to}] of ${stream} is held and can be repaired`,
+    );
+    const offset = decodeSeq(value, OFFSET_OFFSET);
+    if (frame.to === state.durable.seq) state.durable = { ...state.durable, hash: Buffer.from(frame.hash) };
+    await this.#kv.write([{ kind: 'put', table: this.#frameTable, key, value: encodeFrame(frame, offset) }]);
+  }
+
   bytes(): number {
     return this.#kv.bytes();
   }
@@ -130,25 +225,73 @@ export class KvChangeLog implements ChangeLog {
     return this.#kv.close();
   }
 
-  #lastHead(number: number): StreamHead {
-    const prefix = Buffer.allocUnsafe(STREAM_NUMBER_BYTES);
-    prefix.writeUInt32BE(number, 0);
-    for (const [key, value] of this.#frameTable.entries({
-      from: prefix,
-      before: prefixEnd(prefix),
-      reverse: true,
-      limit: 1,
-    })) {
+  #streamOperation(stream: StreamKey, number: number, start: Place): KvOperation {
+    const value = Buffer.allocUnsafe(STREAM_BYTES);
+    value.writeUInt32BE(number, 0);
+    encodeSeq(start.seq).copy(value, STREAM_NUMBER_BYTES);
+    encodeSeq(start.offset).copy(value, STREAM_NUMBER_BYTES + SEQ_BYTES);
+    value.set(start.hash, STREAM_NUMBER_BYTES + 2 * SEQ_BYTES);
+    return { kind: 'put', table: this.#streamTable, key: Buffer.from(stream), value };
+  }
+
+  #removal(key: Buffer): KvOperation {
+    return { kind: 'remove', table: this.#frameTable, key };
+  }
+
+  /** Removes what lies under numbers that no stream has: left over from a reset. A full disk leaves it to the next start. */
+  async #sweep(numbers: ReadonlySet<number>): Promise<void> {
+    const orphans: number[] = [];
+    for (let from = 0; ; ) {
+      const [first] = [...this.#frameTable.entries({ from: numberKey(from), limit: 1 })];
+      if (first === undefined) break;
+      const number = first[0].readUInt32BE(0);
+      if (!numbers.has(number)) orphans.push(number);
+      from = number + 1;
+    }
+    this.#nextNumber = Math.max(this.#nextNumber, ...orphans.map((number) => number + 1));
+    for (const number of orphans) await this.#remove(number);
+  }
+
+  async #remove(number: number): Promise<void> {
+    const prefix = numberKey(number);
+    try {
+      for (;;) {
+        const range = { from: prefix, before: prefixEnd(prefix), limit: REMOVED_AT_ONCE };
+        const keys = [...this.#frameTable.entries(range)].map(([key]) => key);
+        if (keys.length === 0) return;
+        await this.#kv.write(keys.map((key) => this.#removal(key)));
+      }
+    } catch {
+      // A full disk leaves them to the next start; a failed engine tells those who wait for what they wrote.
+    }
+  }
+
+  #lastPlace(number: number): Place | undefined {
+    const prefix = numberKey(number);
+    const range = { from: prefix, before: prefixEnd(prefix), reverse: true, limit: 1 };
+    for (const [key, value] of this.#frameTable.entries(range)) {
       if (value.length < BYTES_OFFSET) {
         throw new AntipodeError('FRAME_CORRUPT', `frame ${key.toString('hex')} of the log is shorter than its header`);
       }
-      return {
-        seq: decodeSeq(key, STREAM_NUMBER_BYTES),
-        hash: Buffer.from(value.subarray(HASH_OFFSET, BYTES_OFFSET)),
-      };
+      return placeOf(key, value);
     }
-    return { seq: 0, hash: ZERO_HASH };
+    return undefined;
   }
+}
+
+/** End of a frame, from its key and value. */
+function placeOf(key: Buffer, value: Buffer): Place {
+  return {
+    seq: decodeSeq(key, STREAM_NUMBER_BYTES),
+    offset: decodeSeq(value, OFFSET_OFFSET),
+    hash: Buffer.from(value.subarray(HASH_OFFSET, BYTES_OFFSET)),
+  };
+}
+
+function numberKey(number: number): Buffer {
+  const key = Buffer.allocUnsafe(STREAM_NUMBER_BYTES);
+  key.writeUInt32BE(number, 0);
+  return key;
 }
 
 function frameKey(number: number, seq: number): Buffer {
@@ -158,9 +301,10 @@ function frameKey(number: number, seq: number): Buffer {
   return key;
 }
 
-function encodeFrame(frame: LoggedFrame): Buffer {
+function encodeFrame(frame: LoggedFrame, offset: number): Buffer {
   const value = Buffer.allocUnsafe(BYTES_OFFSET + frame.bytes.length);
   encodeSeq(frame.from).copy(value);
+  encodeSeq(offset).copy(value, OFFSET_OFFSET);
   value.set(frame.hash, HASH_OFFSET);
   value.set(frame.bytes, BYTES_OFFSET);
   return value;

@@ -126,7 +126,9 @@ export class LmdbKv implements OrderedKv {
     if (this.#closed) return Promise.reject(new AntipodeError('INTERNAL', 'the log is closed'));
     for (const operation of operations) checkKey(operation.key);
     const size = sum(this.#queuedSize, sizeOf(operations));
-    this.#ensure(this.#runningPages + pagesOfTransaction(size, this.#space()));
+    const pages = this.#runningPages + pagesOfTransaction(size, this.#space());
+    // What frees space may use the reserve: otherwise a full disk would stay full.
+    if (!frees(operations) || !this.#reserve.holds(this.bytes(), pages * this.#pageBytes)) this.#ensure(pages);
     this.#queuedSize = size;
     return new Promise((resolve, reject) => {
       this.#queue.push({ operations, resolve, reject });
@@ -274,6 +276,14 @@ export class LmdbKv implements OrderedKv {
     return { usedPages: this.#usedPages, pageBytes: this.#pageBytes };
   }
 }
+
+/** At most one small put among the removals: the position up to which something is gone. */
+function frees(operations: readonly KvOperation[]): boolean {
+  const puts = operations.filter((operation) => operation.kind === 'put');
+  return puts.length <= 1 && puts.length < operations.length && sizeOf(puts).bytes <= FREEING_PUT_BYTES_MAX;
+}
+
+const FREEING_PUT_BYTES_MAX = 1024;
 
 const EMPTY: KvSize = { operations: 0, bytes: 0 };
 

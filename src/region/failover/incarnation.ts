@@ -83,6 +83,8 @@ async function vouches(
     if (at.some(({ stream, at: seq }) => seq > log.head(stream).seq)) return 'behind';
     const hashes = await peers.request(peer, 'inspect', { streams: at }, { timeoutMs: INSPECT_TIMEOUT_MS });
     for (const { stream, at: seq } of at) {
+      // It ends where this log does not reach back any more: it has seen nothing that is not here.
+      if (seq < log.start(stream).seq) continue;
       const own = log.hashAt(stream, seq);
       if (own === undefined || Buffer.from(own).toString('hex') !== hashes.answer.streams[stream]?.hashAt)
         return 'behind';

@@ -33,7 +33,7 @@ export function greatestReading(log: NamespaceLog): Hlc {
 
 /** The last frames of a stream up to `last`, page by page. */
 function* framesOf(log: NamespaceLog, stream: StreamKey, last: number): Generator<Frame> {
-  let after = Math.max(0, last - LOOK_BACK_CHANGES);
+  let after = Math.max(log.start(stream).seq, last - LOOK_BACK_CHANGES);
   while (after < last) {
     const page = log.read(stream, after, PAGE_BYTES);
     if (page.length === 0) return;

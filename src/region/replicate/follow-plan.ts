@@ -4,6 +4,8 @@ export const RELAY_QUIET_MS = 1000;
 /** What is known of one connected peer as a source of a stream. */
 export interface Source {
   readonly peer: string;
+  /** Below it, it holds the stream no more: what is asked for must begin there or above. */
+  readonly start: number;
   /** Head it announced. */
   readonly head: number;
   /** It says that its head is all there is: the live origin does, one that lost its disk does not. */
@@ -33,7 +35,8 @@ export function planFollowing(options: {
   readonly head: number;
   readonly sources: readonly Source[];
 }): FollowPlan {
-  const { origin, sealed, head, sources } = options;
+  const { origin, sealed, head } = options;
+  const sources = options.sources.map((source) => ({ ...source, willing: source.willing && source.start <= head }));
   const own = sources.find((source) => source.peer === origin && source.willing);
   const relays = sources.filter((source) => source.peer !== origin);
   const current = relays.filter((source) => source.state !== 'none');

@@ -31,11 +31,18 @@ const REQUEST_TIMEOUT_MS = 5000;
 /** Pause after a refused subscription or a full disk, ms. */
 const SUBSCRIBE_PAUSE_MS = 1000;
 
+/** What a peer says of one stream it holds: from where on, and how far. */
+export interface AnnouncedStream {
+  readonly start: number;
+  readonly head: number;
+  readonly watermarkMs: number | null;
+}
+
 export interface LinkObserver {
   /** The peer's positions, several times a second. `watermarkMs` only for its own open streams. */
   onHeads(
     peer: string,
-    streams: ReadonlyMap<StreamKey, { readonly head: number; readonly watermarkMs: number | null }>,
+    streams: ReadonlyMap<StreamKey, AnnouncedStream>,
     leases: Readonly<Record<string, number>>,
   ): void;
   onConnected(peer: string): void;
@@ -79,7 +86,7 @@ export class LinkClient {
   readonly #subscriptions = new Map<number, Subscription>();
   readonly #byStream = new Map<StreamKey, Subscription>();
   readonly #failures = new StreamFailures();
-  #heads: ReadonlyMap<StreamKey, { readonly head: number; readonly watermarkMs: number | null }> = new Map();
+  #heads: ReadonlyMap<StreamKey, AnnouncedStream> = new Map();
   #rpc: RpcEnd | undefined;
   #running: Promise<void> = Promise.resolve();
   #state: LinkStatus['state'] = 'connecting';
@@ -147,6 +154,7 @@ export class LinkClient {
     const subscription = this.#byStream.get(stream);
     return {
       peer: this.peer,
+      start: position.start,
       head: position.head,
       vouches: position.watermarkMs !== null,
       willing: this.#failures.mayTry(stream, nowMs),

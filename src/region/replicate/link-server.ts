@@ -112,9 +112,7 @@ export class LinkServer {
           throw new AntipodeError('PROTOCOL_MISMATCH', `egress class ${egressClass} is not known`);
         if (this.#subscriptions.size >= SUBSCRIPTIONS_MAX)
           throw new AntipodeError('OVERLOADED', `more than ${SUBSCRIPTIONS_MAX} subscriptions`);
-        const head = log.head(stream);
-        if (after > head.seq)
-          throw new AntipodeError('STREAM_NOT_FOUND', `${stream} ends at ${head.seq} here, before ${after}`);
+        this.#assertHeld(stream, log, after);
         const held = log.hashAt(stream, after);
         if (held === undefined || Buffer.from(held).toString('hex') !== hash) {
           throw new AntipodeError('STREAM_DIVERGED', `${stream} at ${after} is another history here`, {
@@ -131,12 +129,29 @@ export class LinkServer {
         return { answer: {} };
       },
       fetch: async ({ stream, after, upTo }) => {
-        const frames = this.#logOf(stream)
-          .read(stream, after, FETCH_BYTES)
-          .filter((frame) => frame.to <= upTo);
+        const log = this.#logOf(stream);
+        if (after < log.start(stream).seq) this.#assertHeld(stream, log, after);
+        const frames = log.read(stream, after, FETCH_BYTES).filter((frame) => frame.to <= upTo);
         return { answer: { frames: frames.length }, blob: packFrames(frames) };
       },
     };
+  }
+
+  /** What follows `after` is held here: else STREAM_TRUNCATED below the start, STREAM_SHRUNK or STREAM_NOT_FOUND above the end. */
+  #assertHeld(stream: StreamKey, log: NamespaceLog, after: number): void {
+    const start = log.start(stream).seq;
+    const head = log.head(stream).seq;
+    if (after < start)
+      throw new AntipodeError('STREAM_TRUNCATED', `${stream} begins at ${start} here, above ${after}`, {
+        where: stream,
+      });
+    if (after <= head) return;
+    const own = parseStreamKey(stream)?.origin === this.#region;
+    throw new AntipodeError(
+      own ? 'STREAM_SHRUNK' : 'STREAM_NOT_FOUND',
+      `${stream} ends at ${head} here, before ${after}`,
+      { where: stream },
+    );
   }
 
   #logOf(stream: StreamKey): NamespaceLog {
@@ -205,6 +220,7 @@ export class LinkServer {
       if (log.lease !== undefined) leases[namespace] = log.lease.revision;
       for (const stream of log.streams()) {
         streams[stream] = {
+          start: log.start(stream).seq,
           head: log.head(stream).seq,
           watermarkMs: this.#vouchesFor(stream) ? watermarkMs : null,
         };

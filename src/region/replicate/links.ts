@@ -8,7 +8,7 @@ import type { AuditLog } from '#region/audit/audit-log';
 import type { EventList } from '#region/observe/events';
 import type { DurablePositions } from '#region/replicate/durable-positions';
 import { planFollowing } from '#region/replicate/follow-plan';
-import { LinkClient, type LinkObserver } from '#region/replicate/link-client';
+import { type AnnouncedStream, LinkClient, type LinkObserver } from '#region/replicate/link-client';
 import { LinkServer } from '#region/replicate/link-server';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
@@ -113,7 +113,7 @@ export class Links implements Peers, LinkObserver {
 
   onHeads(
     peer: string,
-    streams: ReadonlyMap<StreamKey, { readonly head: number; readonly watermarkMs: number | null }>,
+    streams: ReadonlyMap<StreamKey, AnnouncedStream>,
     leases: Readonly<Record<string, number>>,
   ): void {
     for (const [namespace, revision] of Object.entries(leases)) {

@@ -73,6 +73,32 @@ export class NamespaceLog {
     return this.#log.head(stream);
   }
 
+  /** Where what is held begins. */
+  start(stream: StreamKey): StreamHead {
+    return this.#log.start(stream);
+  }
+
+  /** Bytes of the frames held of a stream. */
+  size(stream: StreamKey): number {
+    return this.#log.size(stream);
+  }
+
+  /** Removes what ends at `upTo` or below, in pieces; resolves when it is gone. Throws DISK_FULL. */
+  truncate(stream: StreamKey, upTo: number): Promise<void> {
+    return this.#guard(this.#log.truncate(stream, upTo));
+  }
+
+  /** Lets a stream begin anew at a position whose changes reached the store some other way. Nobody may follow it meanwhile. */
+  async reset(stream: StreamKey, head: StreamHead): Promise<void> {
+    while (this.#queued.has(stream)) await Promise.all(this.#inFlight);
+    await this.#guard(this.#log.reset(stream, head));
+  }
+
+  /** Puts a good copy of a frame in the place of a damaged one. */
+  repair(stream: StreamKey, frame: LoggedFrame): Promise<void> {
+    return this.#guard(this.#log.repair(stream, frame));
+  }
+
   /** End counting writes on their way. */
   queuedHead(stream: StreamKey): StreamHead {
     return this.#queued.get(stream) ?? this.#log.head(stream);
@@ -221,6 +247,16 @@ export class NamespaceLog {
         for (const watcher of this.#durableWatchers) watcher(stream);
       }),
     );
+  }
+
+  /** What is no promise to anybody: a full disk is told to the caller, and nobody waits for it who waits for appends. */
+  async #guard(write: Promise<void>): Promise<void> {
+    try {
+      await write;
+    } catch (caught) {
+      if (toAntipodeError(caught).code === 'DISK_FULL') throw caught;
+      this.#host.fatal(caught);
+    }
   }
 
   /** A write that fails leaves the disk in an unknown state: the process ends (P3.2). */

@@ -174,7 +174,8 @@ export const REQUEST_MESSAGE = z.object({ name: z.string(), body: z.unknown() })
  * A sender that may not append, or lacks part of the stream, cannot say: null.
  */
 export const HEADS_MESSAGE = z.object({
-  streams: z.record(z.string(), z.object({ head: seq, watermarkMs: z.number().nullable() })),
+  /** `start`: below it the sender's log holds nothing any more. */
+  streams: z.record(z.string(), z.object({ start: seq, head: seq, watermarkMs: z.number().nullable() })),
   /** Lease revisions the sender knows, so that a region learns early that it should look. */
   leases: z.record(z.string(), seq),
 });

@@ -3,27 +3,47 @@ import type { LoggedFrame } from '#ports/change-log';
 import { type DecodedFrame, decodeForOracle } from '#sim/oracle/decoded-frame';
 import type { Violations } from '#sim/oracle/violations';
 
+interface ArchivedFrame {
+  readonly region: string;
+  readonly hash: string;
+  readonly from: number;
+  readonly bytes: Buffer;
+}
+
 /** Every frame that was ever durable anywhere. One position of one stream holds one frame, for ever and everywhere (P1). */
 export class FrameArchive {
   readonly #violations: Violations;
-  readonly #streams = new Map<StreamKey, Map<number, { readonly region: string; readonly hash: string }>>();
+  readonly #streams = new Map<StreamKey, Map<number, ArchivedFrame>>();
   readonly #decoded = new Map<string, DecodedFrame>();
 
   constructor(violations: Violations) {
     this.#violations = violations;
   }
 
-  keep(region: string, stream: StreamKey, { to, hash: bytes }: LoggedFrame): void {
+  keep(region: string, stream: StreamKey, { from, to, hash: hashBytes, bytes }: LoggedFrame): void {
     let frames = this.#streams.get(stream);
     if (frames === undefined) {
       frames = new Map();
       this.#streams.set(stream, frames);
     }
-    const hash = Buffer.from(bytes).toString('hex');
+    const hash = Buffer.from(hashBytes).toString('hex');
     const held = frames.get(to);
-    if (held === undefined) frames.set(to, { region, hash });
+    if (held === undefined) frames.set(to, { region, hash, from, bytes: Buffer.from(bytes) });
     else if (held.hash !== hash)
       this.#violations.add('I5', `${stream} ${to} is one frame at ${held.region} and another at ${region}`);
+  }
+
+  /** The frames of (from, to], which a log may hold no more; fewer when they were never durable anywhere. */
+  between(stream: StreamKey, from: number, to: number): DecodedFrame[] {
+    const frames: DecodedFrame[] = [];
+    const held = this.#streams.get(stream);
+    for (let end = to; end > from; ) {
+      const frame = held?.get(end);
+      if (frame === undefined || frame.from < from) break;
+      frames.unshift(this.decode(frame.bytes));
+      end = frame.from;
+    }
+    return frames;
   }
 
   /** Decodes once per content. */

@@ -12,7 +12,12 @@ export function recordChangeLog(log: ChangeLog, history: RegionHistory): ChangeL
   return {
     streams: () => log.streams(),
     head: (stream) => log.head(stream),
+    start: (stream) => log.start(stream),
+    size: (stream) => log.size(stream),
     hashAt: (stream, seq) => log.hashAt(stream, seq),
+    truncate: (stream, upTo) => log.truncate(stream, upTo),
+    reset: (stream, head) => log.reset(stream, head),
+    repair: (stream, frame) => log.repair(stream, frame),
     read: (stream, afterSeq, maxBytes) => log.read(stream, afterSeq, maxBytes),
     bytes: () => log.bytes(),
     close: () => log.close(),

@@ -27,8 +27,16 @@ export function validFrames(lease: PlainLease, logs: readonly NamedLog[], archiv
     const fullest = logs.reduce((a, b) => (b.log.head(stream).seq > a.log.head(stream).seq ? b : a));
     const end = limit === 'open' || limit === undefined ? fullest.log.head(stream).seq : limit;
     ends.set(stream, end);
+    // What a log let go of is known from when it was held.
+    const start = Math.min(fullest.log.start(stream).seq, end);
     let position = 0;
-    for (const { from, to, bytes } of fullest.log.read(stream, 0, Number.MAX_SAFE_INTEGER)) {
+    for (const frame of archive.between(stream, 0, start)) {
+      frames.push(frame);
+      position = frame.to;
+    }
+    if (position !== start)
+      faults.push(`${stream} begins at ${start} in the log of ${fullest.region}, ${position} was held`);
+    for (const { from, to, bytes } of fullest.log.read(stream, start, Number.MAX_SAFE_INTEGER)) {
       if (to > end) break;
       if (from !== position) faults.push(`${stream} in the log of ${fullest.region} jumps from ${position} to ${from}`);
       position = to;
@@ -47,7 +55,8 @@ export function tailFrames(lease: PlainLease, logs: readonly NamedLog[], archive
     for (const stream of log.streams()) {
       const limit = limitOf(lease, stream);
       if (limit === undefined || limit === 'open') continue;
-      for (const { bytes } of log.read(stream, limit, Number.MAX_SAFE_INTEGER)) frames.push(archive.decode(bytes));
+      for (const { bytes } of log.read(stream, Math.max(limit, log.start(stream).seq), Number.MAX_SAFE_INTEGER))
+        frames.push(archive.decode(bytes));
     }
   }
   return frames;
