@@ -8,10 +8,11 @@ import { SystemClock } from '#adapters/system/system-clock';
 import { SystemHost } from '#adapters/system/system-host';
 import { SystemRandom } from '#adapters/system/system-random';
 import { TlsLinkTransport } from '#adapters/tls-link/tls-link-transport';
-import { dialAddress, type TopologyConfig } from '#core/config/topology';
+import { dialAddress, type NamespaceConfig, type TopologyConfig } from '#core/config/topology';
 import { AntipodeError } from '#core/errors';
 import type { OnlineReader } from '#ports/online-store';
 import { ControlClient } from '#region/control/control-client';
+import type { NamespaceSetup } from '#region/namespace-setup';
 import { Region, type RegionConfig } from '#region/region';
 import { assertSafeBinding } from '#server/access/binding';
 import { loadDashboardAssets } from '#server/dashboard/assets';
@@ -32,6 +33,7 @@ import { ServingWorkers } from './serving-workers.ts';
 /** A control store that does not answer within a third of a lease leaves two more tries before the lease is lost. */
 const CONTROL_TRIES_PER_LEASE = 3;
 const CONTROL_DEADLINE_MS_MIN = 250;
+const CONTROL_DEADLINE_MS_MAX = 3000;
 /** Serving processes of a region that was killed give its port free within this time. */
 const PORT_WAIT_MS_MAX = 5_000;
 const PORT_RETRY_MS = 100;
@@ -49,17 +51,25 @@ export function regionConfig(project: Project, region: string): RegionConfig {
     region,
     place: regionOf(project, region).place,
     peers: Object.keys(config.regions).filter((name) => name !== region),
-    namespaces: Object.values(config.namespaces).map((namespace) => ({
-      namespace: namespace.name,
-      partitions: namespace.partitions,
-      initialHub: namespace.hub,
-      leaseMs: namespace.leaseMs,
-      marginMs: namespace.marginMs,
-      automatic: namespace.failover === 'automatic',
-      promotable,
-      tail: namespace.tail,
-    })),
+    namespaces: Object.values(config.namespaces).map((namespace) => namespaceSetup(namespace, promotable)),
     views,
+  };
+}
+
+function namespaceSetup(namespace: NamespaceConfig, promotable: readonly string[]): NamespaceSetup {
+  const { name, partitions } = namespace;
+  if (namespace.replication === 'active-active')
+    return { namespace: name, replication: namespace.replication, partitions };
+  return {
+    namespace: name,
+    replication: namespace.replication,
+    partitions,
+    initialHub: namespace.hub,
+    leaseMs: namespace.leaseMs,
+    marginMs: namespace.marginMs,
+    automatic: namespace.failover === 'automatic',
+    promotable,
+    tail: namespace.tail,
   };
 }
 
@@ -235,7 +245,8 @@ async function serveNoOneElse(serve: { readonly host: string; readonly port: num
 }
 
 function controlDeadlineMs(config: TopologyConfig): number {
-  const leaseMs = Math.min(...Object.values(config.namespaces).map((namespace) => namespace.leaseMs));
+  const leases = Object.values(config.namespaces).flatMap((each) => ('leaseMs' in each ? [each.leaseMs] : []));
+  const leaseMs = Math.min(CONTROL_DEADLINE_MS_MAX * CONTROL_TRIES_PER_LEASE, ...leases);
   return Math.max(CONTROL_DEADLINE_MS_MIN, Math.floor(leaseMs / CONTROL_TRIES_PER_LEASE));
 }
 

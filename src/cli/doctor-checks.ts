@@ -236,7 +236,10 @@ function regionCheck(name: string, status: RegionStatus): Check {
   if (!status.control.reachable) return warn(name, 'cannot reach the control store', 'Check its link to it.');
   const [first] = lost;
   if (first !== undefined) return warn(name, `has no link from ${first.peer}: ${first.reason ?? first.state}`);
-  const hubless = status.namespaces.find((namespace) => namespace.hub === null);
+  const joining = status.namespaces.find(({ role }) => role === 'joining');
+  if (joining !== undefined)
+    return warn(name, `accepts no writes of ${joining.namespace} yet: ${joining.waitsFor ?? 'it starts'}`);
+  const hubless = status.namespaces.find(({ hub, replication }) => hub === null && replication === 'active-passive');
   if (hubless !== undefined) return warn(name, `knows no hub of ${hubless.namespace}`);
   return ok(name, 'serves, and all its links are up');
 }

@@ -15,6 +15,7 @@ export function statusLines(observed: readonly Observed[]): string[] {
   return [
     ...regionTable(observed),
     ...section('NAMESPACES', namespaceTable(answered)),
+    ...section('MEMBERS', memberTable(answered)),
     ...section('LINKS', linkTable(answered)),
     ...section('TAILS', tailTable(answered)),
     ...section('HALTED STREAMS', haltedTable(answered)),
@@ -64,8 +65,8 @@ function namespaceTable(statuses: readonly RegionStatus[]): string[] {
       return [
         namespace.namespace,
         status.region,
-        namespace.hub ?? '-',
-        String(namespace.epoch),
+        namespace.replication === 'active-active' ? 'every region' : (namespace.hub ?? '-'),
+        namespace.replication === 'active-active' ? '' : String(namespace.epoch),
         namespace.accepting ? paint('green', 'accepting') : namespace.role,
         formatMsOrDash(namespace.freshnessMs),
         formatCount(open.reduce((sum, stream) => sum + stream.backlog, 0)),
@@ -84,6 +85,32 @@ function namespaceTable(statuses: readonly RegionStatus[]): string[] {
       { title: 'FRESH TO', right: true },
       { title: 'BACKLOG', right: true },
       { title: 'LAG P50 / P99', right: true },
+    ],
+    rows,
+  );
+}
+
+/** Of active-active namespaces: how much of each member's writes is in each region, and what a region waits for. */
+function memberTable(statuses: readonly RegionStatus[]): string[] {
+  const rows = statuses.flatMap((status) =>
+    status.namespaces.flatMap(({ namespace, members, waitsFor }) =>
+      (members ?? []).map((member) => [
+        namespace,
+        status.region,
+        member.region,
+        member.freshnessMs === null ? paint('yellow', 'not heard') : formatMs(member.freshnessMs),
+        member.region === status.region ? (waitsFor ?? '') : '',
+      ]),
+    ),
+  );
+  if (rows.length === 0) return [];
+  return formatTable(
+    [
+      { title: 'NAMESPACE' },
+      { title: 'IN' },
+      { title: 'WRITES OF' },
+      { title: 'FRESH TO', right: true },
+      { title: '' },
     ],
     rows,
   );

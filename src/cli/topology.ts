@@ -178,6 +178,24 @@ export class Topology {
     }
   }
 
+  /** Waits until every region accepts writes of an active-active namespace. NO_HUB when one does not in time. */
+  async waitForMembers(namespace: string, options: { readonly timeoutMs: number }): Promise<void> {
+    const deadlineMs = performance.now() + options.timeoutMs;
+    await Promise.all(
+      this.regions.map(async (region) => {
+        for (;;) {
+          const found = (await this.#statusOf(region))?.namespaces.find((each) => each.namespace === namespace);
+          if (found?.accepting === true) return;
+          if (performance.now() > deadlineMs) {
+            const reason = found?.waitsFor ?? 'it does not answer';
+            throw new AntipodeError('NO_HUB', `${region} does not accept writes of ${namespace}: ${reason}`);
+          }
+          await new Promise((resolve) => setTimeout(resolve, HUB_POLL_MS));
+        }
+      }),
+    );
+  }
+
   async #statusOf(region: string): Promise<RegionStatus | undefined> {
     try {
       const client = await this.client(region, 'read');

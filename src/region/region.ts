@@ -25,12 +25,15 @@ import type {
   ReadCounters,
   RegionEngine,
 } from '#region/engine-api';
-import { Authority, type AuthorityConfig } from '#region/failover/authority';
+import { Authority } from '#region/failover/authority';
+import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import { Tails } from '#region/failover/tails';
 import { HlcService } from '#region/ingest/hlc-service';
 import { decodeForwarded, Ingest, type IngestNamespace } from '#region/ingest/ingest';
 import { NamespaceWriter } from '#region/ingest/namespace-writer';
 import { Quarantine } from '#region/ingest/quarantine';
+import { ActiveMember } from '#region/membership/active-member';
+import { assertSameReplication, controlPatienceMs, type NamespaceSetup } from '#region/namespace-setup';
 import { RateCounter } from '#region/observe/counters';
 import { EventList } from '#region/observe/events';
 import { DurablePositions } from '#region/replicate/durable-positions';
@@ -52,7 +55,7 @@ export interface RegionConfig {
   readonly place: string;
   /** The other regions of the topology. */
   readonly peers: readonly string[];
-  readonly namespaces: readonly (AuthorityConfig & { readonly tail: 'replay' | 'keep' })[];
+  readonly namespaces: readonly NamespaceSetup[];
   readonly views: readonly FeatureView[];
 }
 
@@ -71,7 +74,7 @@ export interface RegionPorts {
 
 interface Namespace extends ObservedNamespace, IngestNamespace {
   readonly log: NamespaceLog;
-  readonly authority: Authority;
+  readonly authority: NamespaceAuthority;
   readonly writer: NamespaceWriter;
   readonly tails: Tails;
 }
@@ -123,7 +126,8 @@ export class Region implements RegionEngine {
     this.#hlc = new HlcService({ clock: ports.clock, journal: ports.journal });
     this.#startedAtMs = ports.clock.wallMs();
     this.#reads = new RateCounter(ports.clock.monotonicMs());
-    for (const { namespace } of config.namespaces) {
+    for (const { namespace, replication } of config.namespaces) {
+      const members = replication === 'active-active' ? [config.region, ...config.peers].sort() : undefined;
       this.#logs.set(
         namespace,
         new NamespaceLog({
@@ -132,6 +136,7 @@ export class Region implements RegionEngine {
           journal: ports.journal,
           host: ports.host,
           clock: ports.clock,
+          members,
         }),
       );
     }
@@ -139,6 +144,7 @@ export class Region implements RegionEngine {
 
   async start(): Promise<void> {
     const { clock, random, host, store, journal } = this.#ports;
+    for (const namespace of this.#config.namespaces) assertSameReplication(namespace, journal);
     const trusted = await this.#trust.open();
     await this.#anchorer.start(clock);
     const undecodable = this.#views.load(store);
@@ -199,6 +205,7 @@ export class Region implements RegionEngine {
       positions: this.#positions,
       namespaces: this.#namespaces,
       vouchesFor: (stream) => links.vouchesFor(stream),
+      announcedHead: (stream) => links.announcedHead(stream),
     });
     const status = this.#status;
     await this.#hlc.ready();
@@ -248,14 +255,14 @@ export class Region implements RegionEngine {
     const ages = [...this.#namespaces.values()].map(({ authority }) => authority.controlAnswerAgeMs());
     const answered = ages.filter((age) => age !== null);
     const lastAnswerAgeMs = answered.length === 0 ? null : Math.min(...answered);
-    const leaseMs = Math.min(...this.#config.namespaces.map((namespace) => namespace.leaseMs));
+    const patienceMs = Math.min(...this.#config.namespaces.map(controlPatienceMs));
     return {
       region: this.region,
       place: this.#config.place,
       nowMs: clock.wallMs(),
       startedAtMs: this.#startedAtMs,
       state: this.#state === 'serving' && this.#applier?.rebuilding === true ? 'rebuilding' : this.#state,
-      control: { reachable: lastAnswerAgeMs !== null && lastAnswerAgeMs < leaseMs, lastAnswerAgeMs },
+      control: { reachable: lastAnswerAgeMs !== null && lastAnswerAgeMs < patienceMs, lastAnswerAgeMs },
       namespaces: collector?.namespaces() ?? [],
       streams: collector?.streams() ?? [],
       links: this.#links?.status() ?? [],
@@ -323,11 +330,9 @@ export class Region implements RegionEngine {
     const { namespace } = config;
     const log = this.#logs.get(namespace);
     assert(log !== undefined, `log of ${namespace}`);
-    const { store, clock, host, random, control } = this.#ports;
-    // The writer asks the authority, which writes its epoch marker through the writer: the one knot, tied here.
-    const authority: Authority = new Authority({
+    const { store, clock, host, random, control, journal } = this.#ports;
+    const common = {
       region: this.region,
-      config,
       control,
       clock,
       random,
@@ -337,13 +342,27 @@ export class Region implements RegionEngine {
       peers: links,
       events: this.#events,
       audit: this.#audit,
-      appendMarker: (grant, record) => writer.appendEpochMarker(grant, record),
-      onLease: () => {
-        applier.settleBeyondSeals();
-        applier.kick();
-        links.reconcile();
-      },
-    });
+    };
+    // The writer asks the authority, which writes its epoch marker through the writer: the one knot, tied here.
+    const authority: NamespaceAuthority =
+      config.replication === 'active-active'
+        ? new ActiveMember({
+            ...common,
+            config,
+            journal,
+            attached: (peer) => links.attached(peer),
+            onChosen: () => links.reconcile(),
+          })
+        : new Authority({
+            ...common,
+            config,
+            appendMarker: (grant, record) => writer.appendEpochMarker(grant, record),
+            onLease: () => {
+              applier.settleBeyondSeals();
+              applier.kick();
+              links.reconcile();
+            },
+          });
     const writer = new NamespaceWriter({
       namespace,
       partitions: config.partitions,
@@ -359,7 +378,7 @@ export class Region implements RegionEngine {
     const tails = new Tails({
       namespace,
       region: this.region,
-      policy: config.tail,
+      policy: config.replication === 'active-active' ? 'keep' : config.tail,
       log,
       store,
       views: this.#views,

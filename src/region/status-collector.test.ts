@@ -57,6 +57,7 @@ class Collected {
       positions: new DurablePositions(),
       namespaces: new Map([['flights', { log: this.log, authority: authority as unknown as Authority }]]),
       vouchesFor: (stream) => this.vouches && stream === OWN,
+      announcedHead: () => 0,
     });
   }
 

@@ -2,14 +2,15 @@ import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { Applier } from '#region/apply/applier';
 import type { NamespaceServingState, ServingState } from '#region/apply/records';
-import type { Authority } from '#region/failover/authority';
+import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import type { DurablePositions } from '#region/replicate/durable-positions';
+import { ACTIVE_EPOCH } from '#region/replicate/live-streams';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
-import type { NamespaceStatus, StreamStatus } from '#region/status';
+import type { MemberFreshness, NamespaceStatus, StreamStatus } from '#region/status';
 
 export interface ObservedNamespace {
   readonly log: NamespaceLog;
-  readonly authority: Authority;
+  readonly authority: NamespaceAuthority;
 }
 
 /**
@@ -23,6 +24,7 @@ export class StatusCollector {
   readonly #positions: DurablePositions;
   readonly #namespaces: ReadonlyMap<string, ObservedNamespace>;
   readonly #vouchesFor: (stream: StreamKey) => boolean;
+  readonly #announcedHead: (stream: StreamKey) => number;
   readonly #anchorsMs = new Map<string, number>();
 
   constructor(options: {
@@ -33,6 +35,8 @@ export class StatusCollector {
     namespaces: ReadonlyMap<string, ObservedNamespace>;
     /** Whether this region can say of an own open stream that what it holds is all there is. */
     vouchesFor: (stream: StreamKey) => boolean;
+    /** Farthest end of a stream that a connected peer announced. */
+    announcedHead: (stream: StreamKey) => number;
   }) {
     this.#region = options.region;
     this.#clock = options.clock;
@@ -40,6 +44,7 @@ export class StatusCollector {
     this.#positions = options.positions;
     this.#namespaces = options.namespaces;
     this.#vouchesFor = options.vouchesFor;
+    this.#announcedHead = options.announcedHead;
   }
 
   servingState(): ServingState {
@@ -47,7 +52,7 @@ export class StatusCollector {
     for (const [name, { log }] of this.#namespaces) {
       namespaces[name] = {
         hub: log.lease?.record.holder ?? null,
-        epoch: log.lease?.record.epoch ?? 0,
+        epoch: log.live === undefined ? (log.lease?.record.epoch ?? 0) : ACTIVE_EPOCH,
         freshnessAnchorMs: this.#freshnessAnchorMs(log),
         positions: Object.fromEntries(this.#applier.appliedVector(name).map(({ stream, seq }) => [stream, seq])),
       };
@@ -59,7 +64,20 @@ export class StatusCollector {
     const now = this.#clock.wallMs();
     return [...this.#namespaces.values()].map(({ log, authority }) => {
       const anchor = this.#freshnessAnchorMs(log);
-      return { ...authority.status(), freshnessMs: anchor === null ? null : Math.max(0, now - anchor) };
+      return {
+        ...authority.status(),
+        freshnessMs: anchor === null ? null : Math.max(0, now - anchor),
+        members: this.#members(log),
+      };
+    });
+  }
+
+  #members(log: NamespaceLog): MemberFreshness[] | null {
+    if (log.live === undefined) return null;
+    const now = this.#clock.wallMs();
+    return log.live.members.map((region) => {
+      const watermarkMs = this.#memberWatermarkMs(log, region);
+      return { region, freshnessMs: watermarkMs === null ? null : Math.max(0, now - watermarkMs) };
     });
   }
 
@@ -84,18 +102,23 @@ export class StatusCollector {
     return log.streams().every((stream) => {
       const standing = log.standing(stream);
       if (standing.kind === 'sealed') return this.#applier.checkpoint(stream) >= standing.seal;
+      // Nobody speaks for a stream of an earlier incarnation: all that anybody announces of it must be here.
+      if (standing.kind === 'open' && !log.grows(stream)) {
+        const known = Math.max(log.head(stream).seq, this.#announcedHead(stream));
+        return this.#applier.checkpoint(stream) >= known;
+      }
       return standing.kind === 'unknown' || this.#applier.haltedReason(stream) === undefined;
     });
   }
 
   #oldestWatermarkMs(log: NamespaceLog): number | null {
-    let oldest: number | null = null;
-    for (const stream of log.lease?.record.streams ?? []) {
-      const watermark = this.#watermarkMs(log, stream);
-      if (watermark === null) return null;
-      oldest = Math.min(oldest ?? watermark, watermark);
-    }
-    return oldest;
+    if (log.live === undefined) return oldestOf(log.lease?.record.streams ?? [], (s) => this.#watermarkMs(log, s));
+    return oldestOf(log.live.members, (member) => this.#memberWatermarkMs(log, member));
+  }
+
+  /** Of the streams that a member extends, in which all that it accepts is; null until it was heard. */
+  #memberWatermarkMs(log: NamespaceLog, member: string): number | null {
+    return oldestOf(log.live?.of(member) ?? [], (stream) => this.#watermarkMs(log, stream));
   }
 
   /** The region is to itself what an origin is to its peers: it says how far its streams go, but only while it may append. */
@@ -109,7 +132,8 @@ export class StatusCollector {
     const standing = log.standing(stream);
     const applied = this.#applier.checkpoint(stream);
     const seal = standing.kind === 'sealed' ? standing.seal : null;
-    const watermarkMs = standing.kind === 'open' ? this.#watermarkMs(log, stream) : null;
+    const open = standing.kind === 'open' && log.grows(stream);
+    const watermarkMs = open ? this.#watermarkMs(log, stream) : null;
     const lag = this.#applier.lag(stream);
     const announced = Math.max(this.#applier.announcedHead(stream), log.head(stream).seq);
     return {
@@ -119,7 +143,7 @@ export class StatusCollector {
       origin: id?.origin ?? '',
       incarnation: id?.incarnation ?? '',
       epoch: standing.kind === 'unknown' ? 0 : standing.epoch,
-      open: standing.kind === 'open',
+      open,
       head: log.head(stream).seq,
       applied,
       seal,
@@ -136,4 +160,15 @@ export class StatusCollector {
       haltedReason: this.#applier.haltedReason(stream) ?? null,
     };
   }
+}
+
+/** The least of what all say; null when there is none, or one does not say. */
+function oldestOf<T>(items: readonly T[], watermarkMs: (item: T) => number | null): number | null {
+  let oldest: number | null = null;
+  for (const item of items) {
+    const watermark = watermarkMs(item);
+    if (watermark === null) return null;
+    oldest = Math.min(oldest ?? watermark, watermark);
+  }
+  return oldest;
 }

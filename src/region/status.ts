@@ -27,17 +27,30 @@ export interface RegionStatus {
 
 export interface NamespaceStatus {
   readonly namespace: string;
-  /** Region that holds the lease as far as this region knows; null when the record has no holder or is not known. */
+  readonly replication: 'active-passive' | 'active-active';
+  /** Region that holds the lease as far as this region knows; null when the record has no holder or is not known, or there is no lease. */
   readonly hub: string | null;
   readonly epoch: number;
   readonly revision: number;
-  readonly role: 'holder' | 'follower' | 'promoting';
-  /** Whether this region accepts writes as hub right now. */
+  /** Active-active: `active` while it accepts writes, `joining` before its first one after a start. */
+  readonly role: 'holder' | 'follower' | 'promoting' | 'active' | 'joining';
+  /** Whether this region accepts writes itself right now. */
   readonly accepting: boolean;
+  /** What a member of an active-active namespace waits for before it accepts; null when it accepts, or is none. */
+  readonly waitsFor: string | null;
   readonly leaseRemainingMs: number | null;
   /** Epoch that this region promised to mirror no more of, until its seal is known. */
   readonly promisedEpoch: number | null;
   /** Greatest freshness of the open streams of the namespace at this region: now minus watermark, ms. */
+  readonly freshnessMs: number | null;
+  /** Of an active-active namespace: how fresh this region is to each member, itself included; else null. */
+  readonly members: readonly MemberFreshness[] | null;
+}
+
+/** How much of one member's writes is here. The greatest of these is the freshness of the namespace. */
+export interface MemberFreshness {
+  readonly region: string;
+  /** Now minus the watermark of the least fresh of its streams, ms; null until it was heard in this process. */
   readonly freshnessMs: number | null;
 }
 

@@ -218,11 +218,14 @@ export class FakeRegion {
     const freshness = this.#streams.filter(isOpen).map((stream) => this.#nowMs - stream.watermarkMs);
     return {
       namespace: 'flights',
+      replication: 'active-passive',
       hub: this.#hub,
       epoch: this.#epoch,
       revision: 40 + this.#epoch,
       role: this.#promotionMs !== null && this.#hub === null ? 'promoting' : holder ? 'holder' : 'follower',
       accepting: holder && this.#controlLostMs === null,
+      waitsFor: null,
+      members: null,
       leaseRemainingMs: holder ? 2_400 : null,
       promisedEpoch: this.#hub === null ? this.#epoch : null,
       freshnessMs: freshness.length === 0 ? null : Math.max(...freshness),

@@ -67,7 +67,8 @@ test('a project is loaded with its views', async (context) => {
   });
   const { config, views, folder: absolute } = await loadProject(folder);
   assert.equal(absolute, folder);
-  assert.equal(config.namespaces['flights']?.hub, 'us-east');
+  const flights = config.namespaces['flights'];
+  assert.equal(flights?.replication === 'active-passive' && flights.hub, 'us-east');
   assert.deepEqual(
     views.map((view) => view.name),
     ['daily', 'weekly'],

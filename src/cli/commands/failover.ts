@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { didYouMean } from '#core/config/issue';
+import { noHubToMove } from '#core/membership/no-hub';
 import { type CommonOptions, newCommand, openNamedProject, printJson, printLines, runCommand } from '../command.ts';
 import { EXIT, UsageError } from '../exit-codes.ts';
 import { clientsOf } from '../project/clients.ts';
@@ -36,6 +37,7 @@ async function failover(namespace: string, options: FailoverOptions): Promise<nu
       `Namespaces: ${namespaces.join(', ')}.`,
     );
   }
+  if (project.config.namespaces[namespace]?.replication === 'active-active') throw noHubToMove(namespace);
   const [target] = (await clientsOf(project, paths, 'admin', options.to)) as [RegionClient];
   const status = await target.status();
   const hub = status.namespaces.find((each) => each.namespace === namespace)?.hub ?? null;

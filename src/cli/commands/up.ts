@@ -79,9 +79,10 @@ async function waitForHubs(
   topology: Topology,
   say: (line: string) => void,
 ): Promise<ReadonlyMap<string, RegionStatus>> {
-  for (const namespace of Object.keys(topology.project.config.namespaces)) {
+  for (const { name, replication } of Object.values(topology.project.config.namespaces)) {
     try {
-      await topology.waitForHub(namespace, { timeoutMs: HUB_MS_MAX });
+      if (replication === 'active-active') await topology.waitForMembers(name, { timeoutMs: HUB_MS_MAX });
+      else await topology.waitForHub(name, { timeoutMs: HUB_MS_MAX });
     } catch (caught) {
       say(`${paintError('yellow', 'warning')}: ${toAntipodeError(caught).message}; reads are served all the same`);
     }

@@ -14,7 +14,7 @@ export async function clientsOf(
 ): Promise<RegionClient[]> {
   const token = await clientToken(paths, role);
   if (named !== undefined) regionOf(project, named);
-  const hubs = Object.values(project.config.namespaces).map((namespace) => namespace.hub);
+  const hubs = Object.values(project.config.namespaces).flatMap((each) => ('hub' in each ? [each.hub] : []));
   const names = named === undefined ? [...hubs, ...Object.keys(project.config.regions)] : [named];
   return [...new Set(names)].map(
     (region) => new RegionClient({ region, url: serveUrl(project.config, region), token }),

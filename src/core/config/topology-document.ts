@@ -42,21 +42,28 @@ const regionSchema = z
 
 const namespaceSchema = z
   .strictObject({
-    replication: z.enum(['active-passive']).default('active-passive'),
-    hub: z.string().describe('The region that holds the lease first.'),
+    replication: z
+      .enum(['active-passive', 'active-active'])
+      .default('active-passive')
+      .describe(
+        'active-passive: one region, the hub, accepts writes. active-active: every region does, also when cut off; concurrent writes are merged.',
+      ),
+    hub: z.string().optional().describe('The region that holds the lease first. Required for active-passive only.'),
     partitions: z.int().min(1).max(PARTITIONS_MAX).default(1).describe('Fixed when the namespace is created.'),
-    failover: z.enum(['automatic', 'manual']).default('automatic'),
+    failover: z.enum(['automatic', 'manual']).optional().describe('Active-passive only. Default automatic.'),
     lease: durationSchema({ minMs: 500, maxMs: 600_000 })
-      .default(3000)
-      .describe('How long a hub that cannot renew still accepts; the time to detect a lost hub. Default 3s.'),
+      .optional()
+      .describe(
+        'How long a hub that cannot renew still accepts; the time to detect a lost hub. Active-passive only. Default 3s.',
+      ),
     margin: durationSchema({ minMs: 50, maxMs: 60_000 })
-      .default(500)
-      .describe('How much earlier the hub stops, and later others take over. Default 500ms.'),
+      .optional()
+      .describe('How much earlier the hub stops, and later others take over. Active-passive only. Default 500ms.'),
     tail: z
       .enum(['replay', 'keep'])
-      .default('replay')
+      .optional()
       .describe(
-        'What becomes of changes a deposed hub holds beyond the seal: merged by the new hub, or kept for a decision.',
+        'What becomes of changes a deposed hub holds beyond the seal: merged by the new hub, or kept for a decision. Active-passive only. Default replay.',
       ),
   })
   .meta({ description: 'How a group of feature views is replicated.' });

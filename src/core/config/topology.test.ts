@@ -79,6 +79,11 @@ test('defaults are filled in', () => {
   assert.deepEqual(value.limits, { bodyBytes: 4 * 1024 * 1024, entitiesPerRequest: 10_000 });
 });
 
+test('an active-active namespace has partitions and no hub', () => {
+  const { namespaces } = config((d) => set(d.namespaces, { flights: { replication: 'active-active', partitions: 4 } }));
+  assert.deepEqual(namespaces['flights'], { name: 'flights', replication: 'active-active', partitions: 4 });
+});
+
 test('a link override holds for its direction only', () => {
   const value = config((document) => {
     document['links'] = [
@@ -139,7 +144,16 @@ test('faults are named precisely', () => {
     ],
     [(d) => set(region(d), { promotable: false }), /hub: the region us-east is not promotable/],
     [(d) => set(namespace(d), { hub: 'us-eats' }), /hub: no region is named "us-eats"; did you mean "us-east"\?/],
-    [(d) => set(namespace(d), { replication: 'active-active' }), /replication: "active-active" is not allowed/],
+    [(d) => set(namespace(d), { replication: 'active' }), /replication: "active" is not allowed/],
+    [
+      (d) => set(namespace(d), { replication: 'active-active' }),
+      /hub: an active-active namespace has no hub: every region accepts its writes/,
+    ],
+    [
+      (d) => set(namespace(d), { replication: 'active-active', hub: undefined, tail: 'replay' }),
+      /tail: an active-active namespace has no tail/,
+    ],
+    [(d) => set(namespace(d), { hub: undefined }), /hub is missing/],
     [(d) => set(namespace(d), { lease: '1500ms' }), /lease: the lease of 1500ms is not longer than 3 margins of 500ms/],
     [(d) => set(namespace(d), { lease: 'long' }), /lease: expected a duration from 500ms to 10m/],
     [(d) => set(namespace(d), { lease: '1h' }), /lease: expected a duration/],

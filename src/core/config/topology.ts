@@ -18,7 +18,8 @@ export interface RegionConfig {
   readonly priority: number;
 }
 
-export interface NamespaceConfig {
+/** A namespace with a hub, which accepts all its writes. */
+export interface ActivePassiveConfig {
   readonly name: string;
   readonly replication: 'active-passive';
   readonly hub: string;
@@ -28,6 +29,15 @@ export interface NamespaceConfig {
   readonly marginMs: number;
   readonly tail: 'replay' | 'keep';
 }
+
+/** A namespace of which every region accepts writes. */
+export interface ActiveActiveConfig {
+  readonly name: string;
+  readonly replication: 'active-active';
+  readonly partitions: number;
+}
+
+export type NamespaceConfig = ActivePassiveConfig | ActiveActiveConfig;
 
 /** The name under which links address the control store. */
 export const CONTROL = 'control';
@@ -63,6 +73,8 @@ export interface TopologyConfig {
 export function parseTopology(raw: unknown): Validated<TopologyConfig> {
   const parsed = validate(topologySchema, raw);
   if (!parsed.ok) return parsed;
+  const misplaced = replicationFaults(parsed.value);
+  if (misplaced.length > 0) return { ok: false, issues: misplaced };
   const config = withDefaults(parsed.value);
   const issues = [
     ...regionFaults(config),
@@ -98,15 +110,47 @@ function withDefaults(document: TopologyDocument): TopologyConfig {
       place: document.control.place ?? null,
     },
     links: document.links,
-    namespaces: mapRecord(document.namespaces, (name, { lease, margin, ...rest }) => ({
-      ...rest,
-      name,
-      leaseMs: lease,
-      marginMs: margin,
-    })),
+    namespaces: mapRecord(document.namespaces, namespaceWithDefaults),
     engines: document.engines,
     security: { ...document.security, serving: { tls: document.security.serving.tls ?? null } },
     limits: document.limits,
+  };
+}
+
+type NamespaceDocument = TopologyDocument['namespaces'][string];
+
+/** What only a namespace with a hub has. */
+const HUB_FIELDS = ['hub', 'failover', 'lease', 'margin', 'tail'] as const satisfies (keyof NamespaceDocument)[];
+
+/** An active-passive namespace names its first hub; an active-active one has nothing that a hub would need. */
+function replicationFaults(document: TopologyDocument): ConfigIssue[] {
+  return Object.entries(document.namespaces).flatMap(([name, namespace]) => {
+    const path = ['namespaces', name];
+    if (namespace.replication === 'active-passive') {
+      if (namespace.hub !== undefined) return [];
+      const remedy = 'Name the region that accepts writes first, or set replication: active-active.';
+      return [{ path, message: 'hub is missing', remedy }];
+    }
+    return HUB_FIELDS.filter((field) => namespace[field] !== undefined).map((field) => ({
+      path: [...path, field],
+      message: `an active-active namespace has no ${field}: every region accepts its writes, and none takes over from another`,
+      remedy: `Remove ${field}, or set replication: active-passive.`,
+    }));
+  });
+}
+
+function namespaceWithDefaults(name: string, document: NamespaceDocument): NamespaceConfig {
+  const { replication, partitions } = document;
+  if (replication === 'active-active') return { name, replication, partitions };
+  return {
+    name,
+    replication,
+    hub: document.hub ?? '',
+    partitions,
+    failover: document.failover ?? 'automatic',
+    leaseMs: document.lease ?? 3000,
+    marginMs: document.margin ?? 500,
+    tail: document.tail ?? 'replay',
   };
 }
 
@@ -118,7 +162,8 @@ function mapRecord<In, Out>(
 }
 
 function regionFaults(config: TopologyConfig): ConfigIssue[] {
-  if (Object.values(config.regions).some((region) => region.promotable)) return [];
+  const hubs = Object.values(config.namespaces).some(({ replication }) => replication === 'active-passive');
+  if (!hubs || Object.values(config.regions).some((region) => region.promotable)) return [];
   return [
     {
       path: ['regions'],
@@ -205,6 +250,7 @@ function unknownRegion(path: ConfigIssue['path'], name: string, known: readonly 
 
 function namespaceFaults(config: TopologyConfig): ConfigIssue[] {
   return Object.values(config.namespaces).flatMap((namespace) => {
+    if (namespace.replication === 'active-active') return [];
     const path = ['namespaces', namespace.name];
     const faults = unknownRegion([...path, 'hub'], namespace.hub, Object.keys(config.regions));
     if (faults.length === 0 && config.regions[namespace.hub]?.promotable === false) {
@@ -225,7 +271,11 @@ function namespaceFaults(config: TopologyConfig): ConfigIssue[] {
 }
 
 /** With two regions only a witness in a third place can tell a dead hub from a cut link (P6.8): the control store is it. */
-function failoverFaults(config: TopologyConfig, namespace: NamespaceConfig, path: readonly string[]): ConfigIssue[] {
+function failoverFaults(
+  config: TopologyConfig,
+  namespace: ActivePassiveConfig,
+  path: readonly string[],
+): ConfigIssue[] {
   const regions = Object.values(config.regions);
   if (namespace.failover !== 'automatic' || regions.length >= 3) return [];
   const base = { path: [...path, 'failover'] };

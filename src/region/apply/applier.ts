@@ -365,10 +365,10 @@ export class Applier {
     }
   }
 
-  /** Everything the logs hold and the lease allows is applied, and each namespace has a lease to judge by. */
+  /** Everything the logs hold and the lease allows is applied, and of each namespace it is known which streams are valid. */
   #caughtUp(): boolean {
     for (const log of this.#namespaces.values()) {
-      if (log.lease === undefined && log.streams().length > 0) return false;
+      if (!log.judged && log.streams().length > 0) return false;
     }
     return true;
   }

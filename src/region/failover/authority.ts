@@ -10,13 +10,14 @@ import { Acceptance } from '#region/failover/acceptance';
 import { Eligibility } from '#region/failover/eligibility';
 import { logIsWhole, partitionOf } from '#region/failover/incarnation';
 import { LeaseWatch } from '#region/failover/lease-watch';
+import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import { PacedLoop } from '#region/failover/paced-loop';
 import { Promoter, type PromotionKind } from '#region/failover/promoter';
 import { shortfallOf } from '#region/failover/readiness';
 import { Silence } from '#region/failover/silence';
 import { StandingNotices } from '#region/failover/standing-notices';
 import type { HlcService } from '#region/ingest/hlc-service';
-import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
+import type { AppendGrant } from '#region/ingest/holder-gate';
 import type { EventList } from '#region/observe/events';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
@@ -55,7 +56,7 @@ type Holder = Extract<Role, { kind: 'holder' }>;
  * the control store, promotes this region when the lease has lapsed, and answers ingest whether it may append. Time is
  * only ever the monotonic clock: a holder counts from before it sent a renewal, everybody else from after an answer came.
  */
-export class Authority implements HolderGate {
+export class Authority implements NamespaceAuthority {
   readonly #region: string;
   readonly #config: AuthorityConfig;
   readonly #watch: LeaseWatch;
@@ -179,16 +180,18 @@ export class Authority implements HolderGate {
     return this.#role.kind === 'holder' && this.#role.streams.includes(stream);
   }
 
-  status(): Omit<NamespaceStatus, 'freshnessMs'> {
+  status(): Omit<NamespaceStatus, 'freshnessMs' | 'members'> {
     const lease = this.#log.lease;
     const role = this.#role;
     return {
       namespace: this.#config.namespace,
+      replication: 'active-passive',
       hub: lease?.record.holder ?? null,
       epoch: lease?.record.epoch ?? 0,
       revision: lease?.revision ?? 0,
       role: role.kind,
       accepting: this.appendable() !== undefined,
+      waitsFor: null,
       leaseRemainingMs:
         role.kind === 'holder' ? Math.max(0, Math.round(role.leaseUntilMs - this.#clock.monotonicMs())) : null,
       promisedEpoch: this.#log.promised?.epoch ?? null,

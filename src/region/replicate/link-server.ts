@@ -106,6 +106,18 @@ export class LinkServer {
         }
         return { answer: { streams: answer } };
       },
+      recall: async ({ namespace }) => {
+        const log = this.#namespaces.get(namespace);
+        if (log === undefined)
+          throw new AntipodeError('STREAM_NOT_FOUND', `${namespace} is no namespace of this region`);
+        const streams: Record<StreamKey, { seq: number; hash: string }> = {};
+        for (const stream of log.streams()) {
+          if (parseStreamKey(stream)?.origin !== this.peer) continue;
+          const { seq, hash } = log.queuedHead(stream);
+          if (seq > 0) streams[stream] = { seq, hash: Buffer.from(hash).toString('hex') };
+        }
+        return { answer: { streams } };
+      },
       subscribe: async ({ subscription: id, stream, after, hash, egressClass }) => {
         const log = this.#logOf(stream);
         if (egressClass !== FULL_CLASS)

@@ -92,6 +92,16 @@ export class Links implements Peers, LinkObserver {
     return this.#clients.get(peer)?.connected ?? false;
   }
 
+  /** Whether the peer has opened a link to this process: its links to earlier ones have ended then. */
+  attached(peer: string): boolean {
+    return this.#servers.has(peer);
+  }
+
+  /** Farthest end of a stream that a connected peer announced. */
+  announcedHead(stream: StreamKey): number {
+    return Math.max(0, ...[...this.#clients.values()].map((client) => client.headOf(stream)));
+  }
+
   async request<N extends RequestName>(
     peer: string,
     name: N,
@@ -120,6 +130,7 @@ export class Links implements Peers, LinkObserver {
       const log = this.#namespaces.get(namespace);
       if (log !== undefined && revision > (log.lease?.revision ?? 0)) this.#onNewerLease(namespace);
     }
+    this.#noteLive(peer, streams);
     for (const [stream, { head, watermarkMs }] of streams) {
       if (parseStreamKey(stream)?.origin !== peer) continue;
       // To be as far as an origin with another history says nothing of how fresh this region is.
@@ -127,6 +138,21 @@ export class Links implements Peers, LinkObserver {
       this.#applier.announce(stream, head, diverged ? null : watermarkMs);
     }
     this.reconcile();
+  }
+
+  /** A member of an active-active namespace vouches for the streams that it extends, and for no others. */
+  #noteLive(peer: string, streams: ReadonlyMap<StreamKey, { readonly watermarkMs: number | null }>): void {
+    for (const log of this.#namespaces.values()) {
+      if (log.live === undefined) continue;
+      const vouched = [...streams].flatMap(([stream, { watermarkMs }]) => (watermarkMs === null ? [] : [stream]));
+      const own = vouched.map((stream) => ({ stream, id: parseStreamKey(stream) }));
+      const live = own.filter(({ id }) => id?.origin === peer && id.namespace === log.namespace);
+      if (live.length > 0)
+        log.live.set(
+          peer,
+          live.map(({ stream }) => stream),
+        );
+    }
   }
 
   onConnected(peer: string): void {
@@ -167,7 +193,8 @@ export class Links implements Peers, LinkObserver {
     const log = this.#namespaces.get(id?.namespace ?? '');
     if (id === undefined || log === undefined || id.origin !== this.#region) return false;
     if (log.standing(stream).kind !== 'open' || !this.#mayAppend(id.namespace)) return false;
-    if (this.#extends(stream)) return true;
+    // What peers still hold of earlier incarnations is for the reader to compare: it hears of peers that this region does not.
+    if (this.#extends(stream) || log.live !== undefined) return this.#extends(stream);
     const head = log.head(stream).seq;
     if (head < (log.lease?.record.reported[stream] ?? 0)) return false;
     return [...this.#clients.values()].every((client) => client.headOf(stream) <= head);

@@ -6,6 +6,7 @@ import type { ChangeLog, LoggedFrame } from '#ports/change-log';
 import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
 import type { Journal, JournalOperation } from '#ports/journal';
+import { LiveStreams } from '#region/replicate/live-streams';
 
 export type MirrorOutcome = 'appended' | 'duplicate' | 'refused';
 
@@ -18,6 +19,8 @@ export type MirrorOutcome = 'appended' | 'duplicate' | 'refused';
  */
 export class NamespaceLog {
   readonly namespace: string;
+  /** Of an active-active namespace; undefined where a lease record says which streams are valid. */
+  readonly live: LiveStreams | undefined;
   readonly #log: ChangeLog;
   readonly #journal: Journal;
   readonly #host: Host;
@@ -31,8 +34,17 @@ export class NamespaceLog {
   #lease: Lease | undefined;
   #promise: EpochPromise | undefined;
 
-  constructor(options: { namespace: string; log: ChangeLog; journal: Journal; host: Host; clock: Clock }) {
+  constructor(options: {
+    namespace: string;
+    log: ChangeLog;
+    journal: Journal;
+    host: Host;
+    clock: Clock;
+    /** All regions, of an active-active namespace. */
+    members?: readonly string[] | undefined;
+  }) {
     this.namespace = options.namespace;
+    this.live = options.members === undefined ? undefined : new LiveStreams(options.members);
     this.#log = options.log;
     this.#journal = options.journal;
     this.#host = options.host;
@@ -51,12 +63,17 @@ export class NamespaceLog {
     return this.#promise;
   }
 
-  /** Streams of this namespace held here, and those the lease names. */
+  /** Whether it is known which streams are valid. */
+  get judged(): boolean {
+    return this.live !== undefined || this.#lease !== undefined;
+  }
+
+  /** Streams of this namespace held here, and those the lease names or a member extends. */
   streams(): StreamKey[] {
     const held = this.#log.streams().filter((stream) => parseStreamKey(stream)?.namespace === this.namespace);
     const known =
       this.#lease === undefined
-        ? []
+        ? (this.live?.all() ?? [])
         : [
             ...this.#lease.record.streams,
             ...Object.values(this.#lease.record.seals).flatMap((seals) => Object.keys(seals)),
@@ -65,7 +82,12 @@ export class NamespaceLog {
   }
 
   standing(stream: StreamKey): StreamStanding {
-    return standingOf(this.#lease?.record, stream);
+    return this.live?.standing(stream) ?? standingOf(this.#lease?.record, stream);
+  }
+
+  /** Whether the stream still grows, as far as known. */
+  grows(stream: StreamKey): boolean {
+    return this.live?.includes(stream) ?? this.standing(stream).kind === 'open';
   }
 
   /** Durable end. */
@@ -165,6 +187,7 @@ export class NamespaceLog {
   append(stream: StreamKey, epoch: number, frames: readonly LoggedFrame[]): Promise<void> {
     const standing = this.standing(stream);
     assert(standing.kind === 'open' && standing.epoch === epoch, `append to ${stream} in its epoch`);
+    assert(this.grows(stream), `${stream} is of the incarnation that this region extends`);
     if (!this.openFor(epoch))
       throw new AntipodeError('NOT_HOLDER', `this region promised away epoch ${epoch} of ${this.namespace}`);
     return this.#write(stream, frames);

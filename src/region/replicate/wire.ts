@@ -98,6 +98,14 @@ export const REQUESTS = {
     answer: z.object({ streams: z.record(z.string(), z.object({ head: seq, hashAt: z.string().nullable() })) }),
   },
   /**
+   * The asker's own streams of a namespace, as far as the peer holds them or has them on their way to its disk, with the
+   * chain hash there: what a member of an active-active namespace compares its log with after a start (P1.4).
+   */
+  recall: {
+    body: z.object({ namespace: z.string() }),
+    answer: z.object({ streams: z.record(z.string(), z.object({ seq, hash: z.string() })) }),
+  },
+  /**
    * Starts the flow of a stream's frames after `after`; `hash` is the subscriber's chain hash there. The subscriber chooses
    * the number under which frames come, so that it knows it before the first one.
    */

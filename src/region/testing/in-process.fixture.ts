@@ -11,6 +11,7 @@ import type { Clock } from '#ports/clock';
 import type { Host, Logger } from '#ports/host';
 import { ControlClient } from '#region/control/control-client';
 import { ControlServer } from '#region/control/control-server';
+import type { NamespaceSetup } from '#region/namespace-setup';
 import { Region, type RegionConfig } from '#region/region';
 
 /** Real time, for tests of whole regions in one process. */
@@ -68,26 +69,28 @@ export class InProcessTopology {
   readonly network = new MemoryNetwork();
   readonly regions = new Map<string, Region>();
   readonly #disks = new Map<string, Disks>();
-  readonly #leaseMs: number;
+  readonly #setup: NamespaceSetup;
   readonly #logger: Logger;
+  readonly #controlKv = new MemoryKv(new MemoryDisk());
   #control: ControlServer | undefined;
 
-  constructor(options: { leaseMs?: number; logger?: Logger } = {}) {
-    this.#leaseMs = options.leaseMs ?? 600;
+  constructor(options: { leaseMs?: number; logger?: Logger; setup?: NamespaceSetup } = {}) {
+    const leaseMs = options.leaseMs ?? 600;
+    this.#setup = options.setup ?? {
+      namespace: 'flights',
+      partitions: 1,
+      initialHub: 'us-east',
+      leaseMs,
+      marginMs: leaseMs / 6,
+      automatic: true,
+      promotable: REGIONS,
+      tail: 'replay',
+    };
     this.#logger = options.logger ?? QUIET;
   }
 
   async start(): Promise<void> {
-    const kv = new MemoryKv(new MemoryDisk());
-    this.#control = new ControlServer({
-      journal: new KvJournal(kv),
-      transport: this.network.transport('control'),
-      clock: REAL_CLOCK,
-      host: TEST_HOST,
-      log: this.#logger,
-      members: REGIONS,
-    });
-    await this.#control.start();
+    await this.startControl();
     for (const name of REGIONS) await this.startRegion(name);
   }
 
@@ -106,18 +109,7 @@ export class InProcessTopology {
       region: name,
       place: name,
       peers: REGIONS.filter((other) => other !== name),
-      namespaces: [
-        {
-          namespace: 'flights',
-          partitions: 1,
-          initialHub: 'us-east',
-          leaseMs: this.#leaseMs,
-          marginMs: this.#leaseMs / 6,
-          automatic: true,
-          promotable: REGIONS,
-          tail: 'replay',
-        },
-      ],
+      namespaces: [this.#setup],
       views: [TEST_VIEW],
     };
     const region = new Region({
@@ -139,6 +131,28 @@ export class InProcessTopology {
     return region;
   }
 
+  /** The region gets new, empty disks at its next start. */
+  wipe(name: string): void {
+    this.#disks.delete(name);
+  }
+
+  async startControl(): Promise<void> {
+    this.#control = new ControlServer({
+      journal: new KvJournal(this.#controlKv),
+      transport: this.network.transport('control'),
+      clock: REAL_CLOCK,
+      host: TEST_HOST,
+      log: this.#logger,
+      members: REGIONS,
+    });
+    await this.#control.start();
+  }
+
+  async stopControl(): Promise<void> {
+    await this.#control?.stop();
+    this.#control = undefined;
+  }
+
   async stopRegion(name: string): Promise<void> {
     const region = this.region(name);
     this.regions.delete(name);
@@ -147,7 +161,7 @@ export class InProcessTopology {
 
   async stop(): Promise<void> {
     for (const name of [...this.regions.keys()]) await this.stopRegion(name);
-    await this.#control?.stop();
+    await this.stopControl();
   }
 
   /** Waits until `condition` holds, at most `ms`. */

@@ -1,0 +1,27 @@
+import { AntipodeError } from '#core/errors';
+import { incarnationKey } from '#core/membership/member-record';
+import type { Journal } from '#ports/journal';
+import type { AuthorityConfig } from '#region/failover/authority';
+import { CONTROL_SILENCE_MS, type MembershipConfig } from '#region/membership/active-member';
+
+/** How one namespace is replicated: by a hub under a lease, or by every region at once. */
+export type NamespaceSetup =
+  | (AuthorityConfig & { readonly replication?: 'active-passive'; readonly tail: 'replay' | 'keep' })
+  | (MembershipConfig & { readonly replication: 'active-active' });
+
+/** How long the control store may be silent before it counts as out of reach, ms. */
+export function controlPatienceMs(namespace: NamespaceSetup): number {
+  return namespace.replication === 'active-active' ? CONTROL_SILENCE_MS : namespace.leaseMs;
+}
+
+/** CONFIG_INVALID when this region's data were written under another way of replication: its streams would mean something else. */
+export function assertSameReplication(namespace: NamespaceSetup, journal: Journal): void {
+  const { namespace: name, replication = 'active-passive' } = namespace;
+  const before = journal.get(incarnationKey(name)) !== undefined ? 'active-active' : undefined;
+  const leased = journal.get(`lease/${name}`) !== undefined ? 'active-passive' : undefined;
+  const found = before ?? leased;
+  if (found === undefined || found === replication) return;
+  throw new AntipodeError('CONFIG_INVALID', `namespace ${name} was created ${found} and is configured ${replication}`, {
+    remedy: `Set replication of ${name} back to ${found}, or give its feature views a new namespace: the way of replication is fixed when a namespace is created.`,
+  });
+}
