@@ -1,5 +1,5 @@
 import type { FeatureView } from '#core/model/feature-view';
-import type { RegionStatus } from '#region/status';
+import type { ConflictCount, RegionStatus } from '#region/status';
 
 export type ChangeOperation = 'upsert' | 'delete';
 
@@ -59,6 +59,68 @@ export type AuditVerdict = { readonly entries: number; readonly replaced: number
   | { readonly ok: false; readonly firstBadIndex: number; readonly reason: string }
 );
 
+/** Which conflicts to list; all conditions hold together. */
+export interface ConflictQuery {
+  readonly view?: string | undefined;
+  /** Entity key bytes, hexadecimal. */
+  readonly key?: string | undefined;
+  /** The two origins, in either order; the same one twice for two lives of one region. */
+  readonly origins?: readonly [string, string] | undefined;
+  /** Conflicts whose later change was accepted at this wall time or after it, ms. */
+  readonly afterMs?: number | undefined;
+  /** `next` of the answer before. */
+  readonly after?: string | undefined;
+  /** At most so many, and at most 500. */
+  readonly limit: number;
+}
+
+/** One of the two changes of a conflict. */
+export interface ConflictSide {
+  /** Change id: the stream the change first appeared in, and its seq there. */
+  readonly stream: string;
+  readonly seq: number;
+  readonly origin: string;
+  readonly eventTimeUs: number;
+  /** Clock reading under which it was accepted. */
+  readonly wallMs: number;
+  readonly counter: number;
+  readonly deleted: boolean;
+  /** Stored form of the row (`core/codec/stored-value`), base64, of `features` alone where those are named; null when it was too large to keep. */
+  readonly value: string | null;
+  readonly valueBytes: number;
+}
+
+/** Two changes of one key, neither made knowing the other (P9.4). Its identity is the two change ids. */
+export interface Conflict {
+  /** Its place in the ledger of this region. */
+  readonly cursor: string;
+  readonly view: string;
+  readonly version: string;
+  /** Entity key bytes, hexadecimal. */
+  readonly key: string;
+  /** `undecidable`: the logs that would tell whether the two are concurrent are gone. */
+  readonly kind: 'concurrent' | 'undecidable';
+  /** What this region stored after it; `merged` when that is neither of the two. */
+  readonly winner: 'stored' | 'incoming' | 'merged';
+  /** The view's resolver. */
+  readonly rule: string;
+  /** Places of the features in question; null when the row as a whole is. */
+  readonly features: readonly number[] | null;
+  /** Wall time at which the later of the two was accepted, ms. */
+  readonly atMs: number;
+  readonly stored: ConflictSide;
+  readonly incoming: ConflictSide;
+}
+
+export interface ConflictPage {
+  /** Views in name order, the latest that this region met first. */
+  readonly conflicts: readonly Conflict[];
+  /** Where to go on; null at the end. A page may hold fewer than `limit` and yet not be the last. */
+  readonly next: string | null;
+  /** The view versions whose values are in this page. */
+  readonly versions: readonly FeatureView[];
+}
+
 /** The engine of one region as its faces see it: in the same process, or from a serving process over a local socket. */
 export interface RegionEngine {
   readonly region: string;
@@ -72,6 +134,10 @@ export interface RegionEngine {
     readonly namespace: string;
     readonly actor: string;
   }): Promise<{ readonly epoch: number; readonly lossy: boolean; readonly durationMs: number }>;
+  /** Lists conflicts that this region met, as far as its ledger keeps them. VIEW_NOT_FOUND, REQUEST_MALFORMED. */
+  conflicts(query: ConflictQuery): Promise<ConflictPage>;
+  /** How many conflicts and lost writes this region met, by view; exact, whatever the ledger keeps. */
+  conflictCounts(): Promise<readonly ConflictCount[]>;
   auditEntries(options: { readonly after: number; readonly limit: number }): Promise<readonly AuditEntry[]>;
   auditVerify(): Promise<AuditVerdict>;
   /** Records an administrative act of a face (a refused token, a changed setting) in the audit log. */

@@ -11,6 +11,9 @@ import type { LinkTransport } from '#ports/link-transport';
 import type { OnlineStore } from '#ports/online-store';
 import type { Random } from '#ports/random';
 import { Applier } from '#region/apply/applier';
+import type { ConflictLedger } from '#region/apply/conflict-ledger';
+import { queryConflicts } from '#region/apply/conflict-query';
+import { ConflictWatch } from '#region/apply/conflict-watch';
 import { IdempotencyCollector } from '#region/apply/idempotency-collector';
 import { decodeJsonRecord, SERVING_STATE_KEY, type ServingState, UNDECODABLE_PREFIX } from '#region/apply/records';
 import { StoreTrust } from '#region/apply/store-trust';
@@ -20,6 +23,8 @@ import { AuditLog, verifyAudit } from '#region/audit/audit-log';
 import type {
   AuditEntry,
   AuditVerdict,
+  ConflictPage,
+  ConflictQuery,
   IngestRequest,
   IngestResult,
   ReadCounters,
@@ -41,7 +46,7 @@ import { Links } from '#region/replicate/links';
 import { NamespaceLog } from '#region/replicate/namespace-log';
 import type { RequestHandlers } from '#region/replicate/rpc';
 import { unpackFrames } from '#region/replicate/wire';
-import type { RegionStatus } from '#region/status';
+import type { ConflictCount, RegionStatus } from '#region/status';
 import { type ObservedNamespace, StatusCollector } from '#region/status-collector';
 import { vitalJournal } from '#region/vital-journal';
 
@@ -101,6 +106,7 @@ export class Region implements RegionEngine {
   #readRows = 0;
   #readErrors = 0;
   #applier: Applier | undefined;
+  #conflicts: ConflictWatch | undefined;
   #links: Links | undefined;
   #ingest: Ingest | undefined;
   #status: StatusCollector | undefined;
@@ -164,8 +170,11 @@ export class Region implements RegionEngine {
         'warning',
         'the online store is not complete; it is built again from the logs',
       );
+    const conflicts = new ConflictWatch({ store, namespaces: this.#logs });
+    this.#conflicts = conflicts;
     const applier = new Applier({
       region: this.region,
+      conflicts,
       store,
       clock,
       host,
@@ -276,6 +285,7 @@ export class Region implements RegionEngine {
         errors: this.#readErrors,
         requestsPerSecond: this.#reads.perSecond(clock.monotonicMs()),
       },
+      conflicts: this.#conflicts?.ledger.counts() ?? [],
       events: this.#events.list(),
     };
   }
@@ -296,6 +306,14 @@ export class Region implements RegionEngine {
     if (namespace === undefined)
       throw new AntipodeError('FAILOVER_REFUSED', `namespace ${options.namespace} is not configured`);
     return namespace.authority.takeOver(options.actor);
+  }
+
+  async conflicts(query: ConflictQuery): Promise<ConflictPage> {
+    return queryConflicts(this.#conflictLedger(), this.#views, query);
+  }
+
+  async conflictCounts(): Promise<readonly ConflictCount[]> {
+    return this.#conflictLedger().counts();
   }
 
   async auditEntries(options: { readonly after: number; readonly limit: number }): Promise<readonly AuditEntry[]> {
@@ -319,6 +337,11 @@ export class Region implements RegionEngine {
     this.#reads.add(counters.requests, this.#ports.clock.monotonicMs());
     this.#readRows += counters.rows;
     this.#readErrors += counters.errors;
+  }
+
+  #conflictLedger(): ConflictLedger {
+    assert(this.#conflicts !== undefined, 'the region is started');
+    return this.#conflicts.ledger;
   }
 
   #running(): { ingest: Ingest } {

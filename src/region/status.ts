@@ -21,6 +21,8 @@ export interface RegionStatus {
     readonly errors: number;
     readonly requestsPerSecond: number;
   };
+  /** Conflicts and lost writes by view, since the store was last built. */
+  readonly conflicts: readonly ConflictCount[];
   /** The most recent events, newest last, at most 200. */
   readonly events: readonly RegionEvent[];
 }
@@ -113,6 +115,19 @@ export interface TailStatus {
   readonly state: 'kept' | 'replaying' | 'replayed';
   /** Changes the hub has taken over so far (appended, or found already known by their idempotency keys). */
   readonly replayed: number;
+}
+
+/** What this region counted in one view since its store was last built. */
+export interface ConflictCount {
+  readonly view: string;
+  /** Writes that lost: a value that was not made knowing them stayed, or took their place. */
+  readonly superseded: number;
+  readonly pairs: readonly {
+    /** In name order. */
+    readonly origins: readonly [string, string];
+    readonly concurrent: number;
+    readonly undecidable: number;
+  }[];
 }
 
 export interface IngestCounters {

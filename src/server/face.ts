@@ -9,6 +9,7 @@ import { addFeastRoutes } from '#server/feast/feast-routes';
 import { OnlineFeatures } from '#server/feast/online-features';
 import { FeastWrites } from '#server/feast/writes';
 import { HttpFault, sendError } from '#server/http-errors';
+import { addConflictRoutes } from '#server/operations/conflict-routes';
 import { addDashboardRoutes } from '#server/operations/dashboard-routes';
 import { EventStream } from '#server/operations/event-stream';
 import { FaceMetrics } from '#server/operations/face-metrics';
@@ -60,6 +61,7 @@ export function buildFace(options: FaceOptions): FastifyInstance {
 
   addFeastRoutes(app, { region, onlineFeatures, writes, state, meter, metrics, clock });
   addOperationsRoutes(app, { engine, source, events, metrics });
+  addConflictRoutes(app, { engine, catalog, project });
   addSessionRoutes(app, { region, sessions, refusals, clock, secure: options.tls !== undefined });
   if (options.dashboard !== null) addDashboardRoutes(app, options.dashboard);
 

@@ -208,6 +208,7 @@ export class FakeRegion {
         errors: 0,
         requestsPerSecond: this.#requestRate,
       },
+      conflicts: [],
       events: this.#events.slice(-EVENTS_MAX),
     };
   }

@@ -11,6 +11,7 @@ import type { LoggedFrame } from '#ports/change-log';
 import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
 import type { DecideRow, OnlineStore, RowWrite } from '#ports/online-store';
+import type { ConflictWatch, WatchedBatch } from '#region/apply/conflict-watch';
 import {
   decodeJsonRecord,
   encodeJsonRecord,
@@ -60,6 +61,7 @@ export class Applier {
   readonly #clock: Clock;
   readonly #host: Host;
   readonly #views: ViewRegistry;
+  readonly #conflicts: ConflictWatch;
   readonly #hlc: HlcService;
   readonly #events: EventList;
   readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
@@ -85,6 +87,7 @@ export class Applier {
     clock: Clock;
     host: Host;
     views: ViewRegistry;
+    conflicts: ConflictWatch;
     hlc: HlcService;
     events: EventList;
     namespaces: ReadonlyMap<string, NamespaceLog>;
@@ -96,6 +99,7 @@ export class Applier {
     this.#clock = options.clock;
     this.#host = options.host;
     this.#views = options.views;
+    this.#conflicts = options.conflicts;
     this.#hlc = options.hlc;
     this.#events = options.events;
     this.#namespaces = options.namespaces;
@@ -242,17 +246,24 @@ export class Applier {
     const rows: RowWrite[] = [];
     const merges: Merge[] = [];
     const records = new Map<string, Buffer | null>();
+    const watch = this.#conflicts.begin(stream, this.#checkpoints);
     const frames: Frame[] = [];
     let position = this.checkpoint(stream);
     for (const entry of logged) {
       const { frame } = decodeFrame(entry.bytes);
       assert(frame.stream === stream && frame.from === position, `${stream} continues at ${position}`);
-      this.#collect(frame, rows, merges, records);
+      this.#collect(frame, rows, merges, records, watch);
       position = frame.to;
       frames.push(frame);
     }
-    const decide: DecideRow = (_key, stored, incoming, index) => (merges[index] as Merge)(stored, incoming);
-    await this.#store.apply({ rows, checkpoints: new Map([[stream, position]]), records }, decide);
+    const decide: DecideRow = (key, stored, incoming, index) => {
+      const decision = (merges[index] as Merge)(stored, incoming);
+      watch.decided(key, stored, incoming, index, decision);
+      return decision;
+    };
+    const batch = { rows, checkpoints: new Map([[stream, position]]), records, extra: watch.bound() };
+    await this.#store.apply(batch, decide, () => watch.records());
+    watch.commit();
     this.#checkpoints.set(stream, position);
     this.#rowsApplied += rows.length;
     const progress = this.#progressOf(stream);
@@ -269,7 +280,13 @@ export class Applier {
     this.#settleWaiters();
   }
 
-  #collect(frame: Frame, rows: RowWrite[], merges: Merge[], records: Map<string, Buffer | null>): void {
+  #collect(
+    frame: Frame,
+    rows: RowWrite[],
+    merges: Merge[],
+    records: Map<string, Buffer | null>,
+    watch: WatchedBatch,
+  ): void {
     if (frame.kind === 'epoch') return;
     if (frame.kind === 'definition') {
       records.set(definitionKey(frame.viewVersion), Buffer.from(frame.payload));
@@ -298,7 +315,9 @@ export class Applier {
     const source = this.#sourceOf(original.stream);
     const base = original.hlc;
     const merge = this.#views.merge(codec);
-    for (const change of decodeChanges(frame.payload, frame.to - frame.from)) {
+    const changes = decodeChanges(frame.payload, frame.to - frame.from);
+    watch.frame(frame, codec, { firstRow: rows.length, offsetMax: changes.at(-1)?.offset ?? 0 }, records);
+    for (const change of changes) {
       if (base.counter + change.offset > HLC_COUNTER_MAX)
         throw new AntipodeError('FRAME_CORRUPT', `change ${change.offset} of ${frame.stream} has an impossible stamp`);
       rows.push({
@@ -358,6 +377,7 @@ export class Applier {
         );
         this.#rebuilding = true;
         await this.#store.wipe();
+        this.#conflicts.wiped();
         this.#checkpoints.clear();
         await this.#writeServingState();
         return;

@@ -4,12 +4,14 @@ import type { FeatureView } from '#core/model/feature-view';
 import type {
   AuditEntry,
   AuditVerdict,
+  ConflictPage,
+  ConflictQuery,
   IngestRequest,
   IngestResult,
   ReadCounters,
   RegionEngine,
 } from '#region/engine-api';
-import type { RegionStatus } from '#region/status';
+import type { ConflictCount, RegionStatus } from '#region/status';
 import { decodeError, ENGINE_BODY_BYTES_MAX, type EngineMethod, encodeIngest } from '#server/engine-socket/wire';
 
 /** How long the region's process may take to answer, ms. Ingest may wait for the disk and for another region. */
@@ -99,6 +101,14 @@ export class EngineSocketClient implements RegionEngine {
       repeatable: false,
     });
     return answer as Awaited<ReturnType<RegionEngine['failover']>>;
+  }
+
+  async conflicts(query: ConflictQuery): Promise<ConflictPage> {
+    return (await this.#call('conflicts', { body: json(query) })) as ConflictPage;
+  }
+
+  async conflictCounts(): Promise<readonly ConflictCount[]> {
+    return (await this.#call('conflictCounts')) as readonly ConflictCount[];
   }
 
   async auditEntries(options: Parameters<RegionEngine['auditEntries']>[0]): Promise<readonly AuditEntry[]> {

@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, renameSync, rmSync, statSync, unlinkSync } from
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { basename, dirname, join } from 'node:path';
 import { AntipodeError, toAntipodeError } from '#core/errors';
-import type { ReadCounters, RegionEngine } from '#region/engine-api';
+import type { ConflictQuery, ReadCounters, RegionEngine } from '#region/engine-api';
 import { decodeIngest, ENGINE_BODY_BYTES_MAX, type EngineMethod, isEngineMethod } from '#server/engine-socket/wire';
 
 /** Requests worked on at a time; beyond it a caller gets OVERLOADED. */
@@ -120,6 +120,10 @@ async function call(engine: RegionEngine, method: EngineMethod, body: Buffer): P
       return engine.views();
     case 'failover':
       return engine.failover(json(body) as Parameters<RegionEngine['failover']>[0]);
+    case 'conflicts':
+      return engine.conflicts(json(body) as ConflictQuery);
+    case 'conflictCounts':
+      return engine.conflictCounts();
     case 'auditEntries':
       return engine.auditEntries(json(body) as Parameters<RegionEngine['auditEntries']>[0]);
     case 'auditVerify':

@@ -66,6 +66,10 @@ suite('engine socket', () => {
       await client.auditEntries({ after: 0, limit: 1 }),
       await engine.auditEntries({ after: 0, limit: 1 }),
     );
+    const query = { view: 'driver_stats', origins: ['eu-west', 'us-east'], limit: 3 } as const;
+    assert.deepEqual(await client.conflicts(query), await engine.conflicts(query));
+    assert.deepEqual(engine.conflictQueries, [query, query]);
+    assert.deepEqual(await client.conflictCounts(), await engine.conflictCounts());
     assert.deepEqual(await client.auditVerify(), await engine.auditVerify());
     assert.deepEqual(await client.failover({ namespace: 'flights', actor: 'ops' }), {
       epoch: 4,

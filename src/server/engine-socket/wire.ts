@@ -15,6 +15,8 @@ export const ENGINE_METHODS = [
   'ingest',
   'views',
   'failover',
+  'conflicts',
+  'conflictCounts',
   'auditEntries',
   'auditVerify',
   'audit',

@@ -1,12 +1,12 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { RegionEngine } from '#region/engine-api';
 import { CHANGE_BATCH_BYTES_MAX, CHANGE_BATCH_CONTENT_TYPE, decodeChangeBatch } from '#server/change-batch';
-import { brief, ValidationFault } from '#server/feast/faults';
 import { requireRecord, requireString } from '#server/feast/online-features-request';
 import { idempotencyKeyOf } from '#server/feast/writes';
 import { HttpFault } from '#server/http-errors';
 import type { EventStream } from '#server/operations/event-stream';
 import type { FaceMetrics } from '#server/operations/face-metrics';
+import { type Query, wholeNumber } from '#server/operations/query';
 import { regionMetrics } from '#server/operations/region-metrics';
 import type { StatusSource } from '#server/operations/status-source';
 import { jsonBody } from '#server/request-body';
@@ -68,7 +68,7 @@ export function addOperationsRoutes(app: FastifyInstance, options: OperationsRou
   });
 
   app.get('/v1/audit', { config: { access: 'admin' } }, async (request, reply) => {
-    const query = request.query as Readonly<Record<string, unknown>>;
+    const query = request.query as Query;
     const after = wholeNumber(query, 'after', { absent: -1, min: -1 });
     const limit = Math.min(wholeNumber(query, 'limit', { absent: AUDIT_ENTRIES_DEFAULT, min: 1 }), AUDIT_ENTRIES_MAX);
     return sendJson(reply, { entries: await engine.auditEntries({ after, limit }) });
@@ -92,17 +92,4 @@ export function addOperationsRoutes(app: FastifyInstance, options: OperationsRou
 
 export function sendJson(reply: FastifyReply, value: unknown): FastifyReply {
   return reply.header('content-type', 'application/json').send(Buffer.from(JSON.stringify(value), 'utf8'));
-}
-
-function wholeNumber(
-  query: Readonly<Record<string, unknown>>,
-  name: string,
-  range: { readonly absent: number; readonly min: number },
-): number {
-  const text = query[name];
-  if (text === undefined) return range.absent;
-  const value = typeof text === 'string' && /^-?\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-  if (value >= range.min) return value;
-  const msg = `Input should be an integer of ${range.min} at least`;
-  throw new ValidationFault([{ type: 'int_parsing', loc: ['query', name], msg, input: brief(text) }]);
 }

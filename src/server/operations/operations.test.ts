@@ -71,6 +71,66 @@ suite('status, views, audit, failover', () => {
   });
 });
 
+suite('conflicts', () => {
+  test('values have the forms of a read, and lose nothing', async (t) => {
+    const face = startFace(t);
+    const { text, status } = await face.get('/v1/conflicts');
+    assert.equal(status, 200, text);
+    assert.ok(text.includes('"key":{"driver_id":9007199254740993}'), text);
+    assert.ok(text.includes('"values":{"conv_rate":0.5,"trips":9007199254740995}'), text);
+    const { conflicts, next } = JSON.parse(text) as {
+      conflicts: { winner: string; incoming: { change: string }; stored: { eventTime: string } }[];
+      next: unknown;
+    };
+    assert.equal(next, null);
+    const [conflict] = conflicts;
+    assert.ok(conflict !== undefined);
+    assert.equal(conflict.winner, 'incoming');
+    assert.equal(conflict.incoming.change, `flights/0/us-east/${'01'.repeat(8)}#9`);
+    assert.equal(conflict.stored.eventTime, '1970-01-01T00:00:05Z');
+  });
+
+  test('filters reach the engine in its own terms', async (t) => {
+    const face = startFace(t);
+    const key = encodeURIComponent('{"driver_id":9007199254740993}');
+    await face.get(`/v1/conflicts?view=driver_stats&key=${key}&pair=us-east,%20eu-west&after_ms=5&after=a/1&limit=7`);
+    assert.deepEqual(face.engine.conflictQueries, [
+      {
+        view: 'driver_stats',
+        key: new ViewCodec(DRIVERS).encodeKey([9007199254740993n]).toString('hex'),
+        origins: ['us-east', 'eu-west'],
+        afterMs: 5,
+        after: 'a/1',
+        limit: 7,
+      },
+    ]);
+    for (const query of [
+      'key={"driver_id":1}',
+      'view=nope&key={}',
+      'view=driver_stats&key=1',
+      'pair=a',
+      'limit=0',
+      'view=a&view=b',
+    ])
+      assert.ok([404, 422].includes((await face.get(`/v1/conflicts?${encodeURI(query)}`)).status), query);
+    assert.equal((await face.get('/v1/conflicts?view=driver_stats&key=%7B%22driver_id%22:%22x%22%7D')).status, 422);
+  });
+
+  test('counters', async (t) => {
+    const face = startFace(t);
+    const { views } = JSON.parse((await face.get('/v1/conflicts/counts')).text) as { views: { superseded: number }[] };
+    assert.equal(views[0]?.superseded, 4);
+    const { text } = await face.get('/metrics');
+    const pair = 'view="driver_stats",origins="eu-west,us-east"';
+    for (const line of [
+      `antipode_conflicts_total{region="eu-west",${pair},kind="concurrent"} 3`,
+      `antipode_conflicts_total{region="eu-west",${pair},kind="undecidable"} 1`,
+      'antipode_superseded_writes_total{region="eu-west",view="driver_stats"} 4',
+    ])
+      assert.ok(text.split('\n').includes(line), `${line}\n${text}`);
+  });
+});
+
 suite('ingest of batches', () => {
   const codec = new ViewCodec(DRIVERS);
   const batch = encodeChangeBatch({

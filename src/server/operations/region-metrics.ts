@@ -1,5 +1,5 @@
 import { Counter, Gauge, Registry } from 'prom-client';
-import type { LinkStatus, NamespaceStatus, RegionStatus, StreamStatus } from '#region/status';
+import type { ConflictCount, LinkStatus, NamespaceStatus, RegionStatus, StreamStatus } from '#region/status';
 
 const STREAM_LABELS = ['source_region', 'target_region', 'namespace'] as const;
 const LINK_LABELS = ['source_region', 'target_region'] as const;
@@ -92,6 +92,7 @@ export async function regionMetrics(status: RegionStatus): Promise<string> {
     { region },
     status.ingest.forwardedRequests,
   );
+  conflictMetrics(counter, region, status.conflicts);
   for (const namespace of status.namespaces) namespaceMetrics(gauge, region, namespace);
   for (const stream of openStreams(status.streams)) streamMetrics(gauge, counter, region, stream);
   for (const link of status.links) linkMetrics(gauge, counter, region, link);
@@ -147,6 +148,25 @@ function namespaceMetrics(gauge: SetMetric, region: string, namespace: Namespace
     seconds(namespace.freshnessMs),
   );
   gauge('antipode_hub_info', 'Always 1; tells the hub as known here.', { ...own, hub: namespace.hub ?? '' }, 1);
+}
+
+/** Names of views, and pairs of regions: as many as are configured. */
+function conflictMetrics(counter: SetMetric, region: string, counts: readonly ConflictCount[]): void {
+  for (const { view, superseded, pairs } of counts) {
+    counter(
+      'antipode_superseded_writes_total',
+      'Writes that lost: a value that was not made knowing them stayed, or took their place.',
+      { region, view },
+      superseded,
+    );
+    for (const { origins, concurrent, undecidable } of pairs) {
+      const help =
+        'Pairs of changes of one key, neither of them made knowing the other, since the store was last built.';
+      const names = { region, view, origins: origins.join(',') };
+      counter('antipode_conflicts_total', help, { ...names, kind: 'concurrent' }, concurrent);
+      counter('antipode_conflicts_total', help, { ...names, kind: 'undecidable' }, undecidable);
+    }
+  }
 }
 
 interface OpenStream {

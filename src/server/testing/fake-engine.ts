@@ -3,14 +3,16 @@ import type { FeatureView } from '#core/model/feature-view';
 import type {
   AuditEntry,
   AuditVerdict,
+  ConflictPage,
+  ConflictQuery,
   IngestRequest,
   IngestResult,
   ReadCounters,
   RegionEngine,
 } from '#region/engine-api';
-import type { RegionStatus } from '#region/status';
+import type { ConflictCount, RegionStatus } from '#region/status';
 import type { FakeReader } from '#server/testing/fake-reader';
-import { DRIVERS, EVERYTHING, ROUTES, regionStatus, STREAM } from '#server/testing/fixtures';
+import { conflictPage, DRIVERS, EVERYTHING, ROUTES, regionStatus, STREAM } from '#server/testing/fixtures';
 import type { ManualClock } from '#server/testing/manual-clock';
 
 /** An engine in memory: what is ingested can be read at once, and all that was asked of it is written down. */
@@ -19,6 +21,7 @@ export class FakeEngine implements RegionEngine {
   readonly requests: IngestRequest[] = [];
   readonly audited: Parameters<RegionEngine['audit']>[0][] = [];
   readonly failovers: Parameters<RegionEngine['failover']>[0][] = [];
+  readonly conflictQueries: ConflictQuery[] = [];
   readonly reads: ReadCounters[] = [];
   known: FeatureView[] = [DRIVERS, ROUTES, EVERYTHING];
   viewsAsked = 0;
@@ -77,6 +80,17 @@ export class FakeEngine implements RegionEngine {
     if (options.namespace !== 'flights') throw new AntipodeError('FAILOVER_REFUSED', 'no such namespace');
     this.failovers.push(options);
     return { epoch: 4, lossy: false, durationMs: 812 };
+  }
+
+  async conflicts(query: ConflictQuery): Promise<ConflictPage> {
+    this.conflictQueries.push(query);
+    await this.#gate();
+    return conflictPage();
+  }
+
+  async conflictCounts(): Promise<readonly ConflictCount[]> {
+    await this.#gate();
+    return regionStatus(this.#clock.wallMs()).conflicts;
   }
 
   async auditEntries(options: { readonly after: number; readonly limit: number }): Promise<readonly AuditEntry[]> {

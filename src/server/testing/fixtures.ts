@@ -1,6 +1,9 @@
+import { encodeStored } from '#core/codec/stored-value';
+import { ViewCodec } from '#core/codec/view-codec';
 import { sha256Hex } from '#core/hash';
 import type { Feature, FeatureView, JoinKey, ScalarType } from '#core/model/feature-view';
 import type { ServingState } from '#region/apply/records';
+import type { ConflictPage, ConflictSide } from '#region/engine-api';
 import type { RegionStatus } from '#region/status';
 
 export function makeView(
@@ -159,6 +162,49 @@ export function regionStatus(nowMs: number): RegionStatus {
       changesPerSecond: 0,
     },
     reads: { requests: 10, rows: 20, errors: 0, requestsPerSecond: 1 },
+    conflicts: [
+      {
+        view: 'driver_stats',
+        superseded: 4,
+        pairs: [{ origins: ['eu-west', 'us-east'], concurrent: 3, undecidable: 1 }],
+      },
+    ],
     events: [],
+  };
+}
+
+/** One conflict of driver 2^53 + 1: a write of eu-west that lost against one of us-east. */
+export function conflictPage(): ConflictPage {
+  const codec = new ViewCodec(DRIVERS);
+  const side = (origin: string, seq: number, trips: bigint): ConflictSide => {
+    const source = { origin: Buffer.from(origin), incarnation: Buffer.alloc(8, 1) };
+    const change = { eventTimeUs: 5_000_000, hlc: { wallMs: 7000 + seq, counter: 1 }, source, seq } as const;
+    const row = codec.encodeRow([0.5, trips]);
+    const stored = { ...change, operation: 'upsert', generation: 0, features: undefined, row } as const;
+    const value = encodeStored(codec, stored);
+    const stream = `flights/0/${origin}/${'01'.repeat(8)}`;
+    return {
+      ...{ stream, seq, origin, eventTimeUs: 5_000_000, wallMs: 7000 + seq, counter: 1, deleted: false },
+      ...{ value: value.toString('base64'), valueBytes: value.length },
+    };
+  };
+  return {
+    conflicts: [
+      {
+        cursor: 'driver_stats/0',
+        view: 'driver_stats',
+        version: DRIVERS.version,
+        key: codec.encodeKey([9007199254740993n]).toString('hex'),
+        kind: 'concurrent',
+        winner: 'incoming',
+        rule: 'last-writer-wins',
+        features: null,
+        atMs: 7009,
+        stored: side('eu-west', 4, 9007199254740995n),
+        incoming: side('us-east', 9, 3n),
+      },
+    ],
+    next: null,
+    versions: [DRIVERS],
   };
 }
