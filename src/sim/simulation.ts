@@ -1,6 +1,7 @@
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import type { FeatureView } from '#core/model/feature-view';
 import type { IngestResult } from '#region/engine-api';
+import type { CrashRole, CrashTarget, PointCounts } from '#sim/crash/crash-points';
 import { SimKernel } from '#sim/kernel/kernel';
 import { SeededRandom } from '#sim/kernel/seeded-random';
 import { Trace } from '#sim/kernel/trace';
@@ -9,11 +10,13 @@ import { drawKnobs, type FaultKind, type Knobs, type NamespaceKnobs } from '#sim
 import { ControlMachine } from '#sim/machine/control-machine';
 import { RegionMachine, type RunningRegion } from '#sim/machine/region-machine';
 import type { Mutant } from '#sim/mutants/mutant';
+import { logOf } from '#sim/nemesis/disk-faults';
+import { shuffled } from '#sim/nemesis/fault-context';
 import { Nemesis } from '#sim/nemesis/nemesis';
 import { SimNetwork } from '#sim/network/sim-network';
 import { brokenAudits, FinalState, type Shortcoming } from '#sim/oracle/final-state';
 import { FrameArchive } from '#sim/oracle/frame-archive';
-import { limitOf } from '#sim/oracle/lease-view';
+import { holdUpToSeals, limitOf } from '#sim/oracle/lease-view';
 import { RegionHistory } from '#sim/oracle/region-history';
 import { type Oracle, Violations } from '#sim/oracle/violations';
 import { makeReport, type SimReport } from '#sim/report';
@@ -40,6 +43,8 @@ export interface SimulateOptions {
   readonly print?: ((line: string) => void) | undefined;
   /** Kinds of faults, instead of those the seed draws. */
   readonly kinds?: readonly FaultKind[] | undefined;
+  /** Where one machine dies, beside all other faults. */
+  readonly crashAt?: CrashTarget | undefined;
 }
 
 /** One history: a phase with faults, then the heal, after which all must agree within a bounded time. */
@@ -56,6 +61,10 @@ export class Simulation {
   readonly histories: RegionHistory[] = [];
   /** How often each event of the engines' logs was met. */
   readonly logEvents = new Map<string, number>();
+  /** How often machines passed each labelled point. */
+  readonly pointCounts: PointCounts = new Map();
+  /** Regions that are about to become hub. */
+  readonly #candidates = new Set<string>();
   readonly #views: readonly FeatureView[];
   readonly #archive: FrameArchive;
   readonly #finalStates = new Map<string, FinalState>();
@@ -81,6 +90,10 @@ export class Simulation {
       random: random.fork('machine'),
       network: this.network,
       disk: knobs.disk,
+      crash: {
+        counts: this.pointCounts,
+        target: options.crashAt && { left: options.crashAt.nth, at: options.crashAt },
+      },
       lyingDisk: this.#mutant?.lyingDisk === true && name !== 'control',
       wall: {
         offsetMs: random.fork(`wall ${name}`).next() * knobs.faults.clockOffsetMsMax,
@@ -99,9 +112,11 @@ export class Simulation {
       control: this.control,
       onAnomaly: (text) => this.violations.add('health', text),
     });
-    this.control.onFatal = (error) => {
-      this.violations.add('health', `the control store ends itself: ${describe(error)}`);
+    this.control.onFatal = (error, expected) => {
+      if (!expected) this.violations.add('health', `the control store ends itself: ${describe(error)}`);
+      this.nemesis.restartLater(this.control);
     };
+    for (const each of [this.control, ...this.regions]) each.onCrashPoint = () => this.nemesis.restartLater(each);
     this.clients = new Clients({
       kernel,
       random: random.fork('clients'),
@@ -155,22 +170,50 @@ export class Simulation {
     await kernel.run({ untilMs: knobs.faultsMs, eventsMax: EVENTS_MAX });
     const healedMs = kernel.nowMs;
     let convergedMs: number | undefined;
-    if (violations.list.length === 0) {
+    if (violations.list.length === 0 && knobs.mode !== 'safety') {
       this.clients.stop();
-      this.nemesis.heal();
-      convergedMs = await this.#converge(healedMs);
+      const away = knobs.mode === 'core' ? this.#chooseAway() : [];
+      this.nemesis.heal(away);
+      convergedMs = await this.#converge(away);
+      if (convergedMs !== undefined && away.length > 0) {
+        this.nemesis.healRest();
+        convergedMs = await this.#converge([]);
+      }
     }
     return makeReport(this, { healedMs, convergedMs });
   }
 
-  /** Time after the heal until all agreed for good. */
-  async #converge(healedMs: number): Promise<number | undefined> {
+  /** Regions without which the others can go on: not a hub, and nothing valid that nobody else has. */
+  #chooseAway(): RegionMachine[] {
+    const { knobs, regions, control } = this;
+    const random = new SeededRandom(this.seed).fork('away');
+    const away: RegionMachine[] = [];
+    for (const machine of shuffled(regions, random)) {
+      const left = regions.filter((other) => other !== machine && !away.includes(other));
+      const needed = knobs.namespaces.some(({ name, promotable }) => {
+        const lease = control.lease(name);
+        return (
+          lease === undefined ||
+          lease.holder === machine.name ||
+          !left.some((other) => promotable.includes(other.name)) ||
+          !holdUpToSeals(lease, left.map(logOf))
+        );
+      });
+      if (!needed && left.length >= 2 && random.chance(0.7)) away.push(machine);
+    }
+    return away;
+  }
+
+  /** Time after now until all regions but those away agreed for good, and took writes. */
+  async #converge(away: readonly RegionMachine[]): Promise<number | undefined> {
     const { kernel, knobs, violations } = this;
+    const healedMs = kernel.nowMs;
+    const present = this.regions.filter((machine) => !away.includes(machine));
+    this.clients.reach(present);
     const deadlineMs = healedMs + knobs.healMsMax;
     const probes: WriteRecord[] = [];
     for (const { name } of knobs.namespaces)
-      for (const machine of this.regions)
-        probes.push(this.clients.probe(name, machine, () => kernel.nowMs > deadlineMs));
+      for (const machine of present) probes.push(this.clients.probe(name, machine, () => kernel.nowMs > deadlineMs));
     let left: readonly Shortcoming[] = [];
     let agreedMs: number | undefined;
     let wrongLooks = 0;
@@ -181,7 +224,7 @@ export class Simulation {
         violations.add('I14', `no end after ${EVENTS_MAX} events`);
         return undefined;
       }
-      left = await this.#look(probes);
+      left = await this.#look(probes, present);
       kernel.note('oracle', left.length === 0 ? 'all agree' : `not yet: ${left[0]?.text}`);
       wrongLooks = left.some(({ oracle }) => LASTING.has(oracle)) ? wrongLooks + 1 : 0;
       if (wrongLooks > WRONG_LOOKS_MAX) break;
@@ -194,10 +237,10 @@ export class Simulation {
     return undefined;
   }
 
-  async #look(probes: readonly WriteRecord[]): Promise<Shortcoming[]> {
+  async #look(probes: readonly WriteRecord[], present: readonly RegionMachine[]): Promise<Shortcoming[]> {
     const found: Shortcoming[] = [];
     const regions: (readonly [string, RunningRegion])[] = [];
-    for (const machine of this.regions) {
+    for (const machine of present) {
       if (machine.running === undefined) found.push({ oracle: 'I14', text: `${machine.name} does not run` });
       else regions.push([machine.name, machine.running]);
     }
@@ -210,7 +253,7 @@ export class Simulation {
     if (this.clients.open > 0) found.push({ oracle: 'I14', text: `${this.clients.open} requests have no answer` });
     if (found.length > 0) return found;
     for (const [namespace, state] of this.#finalStates)
-      found.push(...state.shortcomings(this.control.lease(namespace), regions));
+      found.push(...state.shortcomings(this.control.lease(namespace), regions, present.length === this.regions.length));
     return found.length > 0 ? found : brokenAudits(regions);
   }
 
@@ -243,7 +286,10 @@ export class Simulation {
       controlDeadlineMs: knobs.controlDeadlineMs,
       history,
       mutant: this.#mutant,
+      role: () => this.#roleOf(name),
       onLog: (event, _level, message) => {
+        if (event === 'promotion-started') this.#candidates.add(name);
+        else if (event.startsWith('promotion-') || event === 'region-started') this.#candidates.delete(name);
         const state = event === 'rebuild-started' && message.includes('seal') ? 'rebuild-beyond-seal' : event;
         this.logEvents.set(state, (this.logEvents.get(state) ?? 0) + 1);
         if (FAULT_EVENTS.has(event)) this.violations.add('health', `${name} reports ${event}: ${message}`);
@@ -254,6 +300,13 @@ export class Simulation {
       },
     };
     return machine;
+  }
+
+  #roleOf(name: string): CrashRole {
+    if (this.#candidates.has(name)) return 'candidate';
+    return this.knobs.namespaces.some((namespace) => this.control.lease(namespace.name)?.holder === name)
+      ? 'hub'
+      : 'replica';
   }
 
   /** I2 at the moment of an acknowledgement: nobody has taken over, or the write lies within the seal. */

@@ -10,6 +10,11 @@ export interface MemoryDiskOptions {
   readonly scheduleDurable?: ((commit: () => void) => void) | undefined;
 }
 
+/** What a disk held at some time. */
+export interface DiskImage {
+  readonly tables: ReadonlyMap<string, MemoryTable>;
+}
+
 /** The values are copies: the buffers of a write are the caller's again when it resolves. */
 interface CopiedOperation {
   readonly table: string;
@@ -117,6 +122,28 @@ export class MemoryDisk {
       if (synced === undefined) table.clear();
       else table.restore(synced);
     }
+  }
+
+  /** What is readable now, as a copy that outlives every fault of this disk. */
+  image(): DiskImage {
+    const tables = new Map<string, MemoryTable>();
+    for (const [name, table] of this.#tables) {
+      const copy = new MemoryTable(name);
+      copy.restore(table);
+      tables.set(name, copy);
+    }
+    return { tables };
+  }
+
+  /** After a crash another disk stands in the machine: one that holds an image, or nothing. */
+  replace(image: DiskImage | undefined): void {
+    this.crash();
+    for (const [name, table] of this.#tables) {
+      const held = image?.tables.get(name);
+      if (held === undefined) table.clear();
+      else table.restore(held);
+    }
+    this.#synced.clear();
   }
 
   /** The sync under way, or else the next one, fails: all waiting writes reject, and of them the first `keepWrites` are on disk. */

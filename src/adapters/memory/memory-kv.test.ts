@@ -156,6 +156,18 @@ suite('memory disk', () => {
     assert.equal(rebuilt.row(Buffer.from('a'))?.toString(), '1');
   });
 
+  test('an older copy of a disk comes back as it was, and no disk holds nothing', async () => {
+    const disk = new MemoryDisk();
+    const log = new KvChangeLog(new MemoryKv(disk));
+    await log.append(stream, testFrames(0, 1));
+    const image = disk.image();
+    await log.append(stream, testFrames(3, 1));
+    disk.replace(image);
+    assert.equal(new KvChangeLog(new MemoryKv(disk)).head(stream).seq, 3);
+    disk.replace(undefined);
+    assert.deepEqual(new KvChangeLog(new MemoryKv(disk)).streams(), []);
+  });
+
   test('a buffer kept over the next read shows other bytes, as in LMDB', async () => {
     const store = new KvOnlineStore(new MemoryKv(new MemoryDisk()));
     await store.apply(

@@ -1,6 +1,8 @@
 import { KvJournal } from '#adapters/kv/kv-journal';
 import { MemoryKv } from '#adapters/memory/memory-kv';
 import { ControlServer } from '#region/control/control-server';
+import type { CrashRole } from '#sim/crash/crash-points';
+import { crashingJournal } from '#sim/crash/crash-ports';
 import { Machine } from '#sim/machine/machine';
 import { SimClock } from '#sim/machine/sim-clock';
 import { simHost, simLogger } from '#sim/machine/sim-host';
@@ -12,15 +14,28 @@ const REVISION_BYTES = 8;
 /** The machine of the control store, running the server unchanged. */
 export class ControlMachine extends Machine {
   members: readonly string[] = [];
-  onFatal: (error: unknown) => void = () => undefined;
+  onFatal: (error: unknown, expected: boolean) => void = () => undefined;
   readonly #parsed = new Map<string, PlainLease>();
+
+  #fatalExpected = false;
+
+  protected override role(): CrashRole {
+    return 'control';
+  }
+
+  /** The next fsync fails: the process is to end itself. */
+  failNextFsync(): void {
+    this.#fatalExpected = true;
+    this.log.failNextSync({ keepWrites: this.random.integer(3) });
+  }
 
   start(): void {
     if (this.process !== undefined) return;
     const process = this.begin();
+    this.#fatalExpected = false;
     this.kernel.note(this.name, 'starts');
     const server = new ControlServer({
-      journal: new KvJournal(new MemoryKv(this.log)),
+      journal: crashingJournal(new KvJournal(new MemoryKv(this.log)), this.points),
       transport: this.network.transport(process),
       clock: new SimClock(process, this.wall, this.random.fork(`clock ${process.startedMs}`)),
       host: simHost({
@@ -28,7 +43,7 @@ export class ControlMachine extends Machine {
         freeBytes: () => this.freeBytes,
         onFatal: (error) => {
           if (!process.alive) return;
-          this.onFatal(error);
+          this.onFatal(error, this.#fatalExpected);
           this.crash('process');
         },
       }),
@@ -36,7 +51,7 @@ export class ControlMachine extends Machine {
       members: this.members,
     });
     process.after(0, 'start', () => {
-      server.start().catch((error: unknown) => this.onFatal(error));
+      server.start().catch((error: unknown) => this.onFatal(error, false));
     });
   }
 

@@ -1,4 +1,5 @@
-import { MemoryDisk } from '#adapters/memory/memory-disk';
+import { type DiskImage, MemoryDisk } from '#adapters/memory/memory-disk';
+import { CrashPoints, type CrashRole, type CrashTarget, type PointCounts } from '#sim/crash/crash-points';
 import type { SimKernel } from '#sim/kernel/kernel';
 import type { SeededRandom } from '#sim/kernel/seeded-random';
 import type { DiskKnobs } from '#sim/knobs';
@@ -7,6 +8,18 @@ import { SimProcess } from '#sim/machine/sim-process';
 import type { SimNetwork } from '#sim/network/sim-network';
 
 export type DeathKind = 'process' | 'machine';
+
+/** Both disks of a machine at some time. */
+export interface MachineImage {
+  readonly log: DiskImage;
+  readonly store: DiskImage;
+}
+
+/** Where machines may die, for all machines of a run together. */
+export interface CrashSetup {
+  readonly counts: PointCounts;
+  readonly target: { left: number; readonly at: CrashTarget } | undefined;
+}
 
 /** The longest a disk takes, ms: one that hangs for longer is dead. */
 const FSYNC_MS_MAX = 5000;
@@ -28,6 +41,10 @@ export class Machine {
   fsyncMs: number;
   /** Writes lost at crashes so far. */
   lostWrites = 0;
+  /** Labelled points at which this machine can die. */
+  readonly points: CrashPoints;
+  /** Called when it died at one of them. */
+  onCrashPoint: () => void = () => undefined;
   protected readonly kernel: SimKernel;
   protected readonly random: SeededRandom;
   protected readonly network: SimNetwork;
@@ -45,6 +62,7 @@ export class Machine {
     wall: WallClock;
     /** The log's disk says `durable` before it is: for tests of the oracles. */
     lyingDisk?: boolean;
+    crash: CrashSetup;
   }) {
     this.name = options.name;
     this.kernel = options.kernel;
@@ -57,6 +75,19 @@ export class Machine {
     this.log = new MemoryDisk(this.#lying ? {} : { scheduleDurable: (commit) => this.#fsync(commit) });
     if (this.#lying) this.#writeBackNowAndThen();
     this.store = new MemoryDisk();
+    this.points = new CrashPoints({
+      ...options.crash,
+      role: () => this.role(),
+      die: (kind) => {
+        this.crash(kind);
+        this.onCrashPoint();
+      },
+    });
+  }
+
+  /** What it is at this moment, as the points have it. */
+  protected role(): CrashRole {
+    return 'replica';
   }
 
   get bootId(): string {
@@ -84,7 +115,7 @@ export class Machine {
   }
 
   protected begin(): SimProcess {
-    const process = new SimProcess(this.kernel, this.name);
+    const process = new SimProcess(this.kernel, this.name, this.points);
     this.#process = process;
     return process;
   }
@@ -109,6 +140,18 @@ export class Machine {
     this.kernel.note(this.name, 'reboots');
     this.#boot++;
     this.store.dropUnsynced();
+  }
+
+  copyDisks(): MachineImage {
+    return { log: this.log.image(), store: this.store.image() };
+  }
+
+  /** The machine dies and comes back with other disks: an older copy of its own, or empty ones. */
+  replaceDisks(image: MachineImage | undefined): void {
+    this.crash('machine');
+    this.#boot++;
+    this.log.replace(image?.log);
+    this.store.replace(image?.store);
   }
 
   #loseMachine(): void {

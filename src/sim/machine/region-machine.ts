@@ -8,7 +8,9 @@ import type { Journal } from '#ports/journal';
 import type { OnlineStore } from '#ports/online-store';
 import { ControlClient } from '#region/control/control-client';
 import { Region, type RegionConfig } from '#region/region';
-import { Machine } from '#sim/machine/machine';
+import type { CrashRole } from '#sim/crash/crash-points';
+import { crashingControl, crashingJournal, crashingLog, crashingStore } from '#sim/crash/crash-ports';
+import { Machine, type MachineImage } from '#sim/machine/machine';
 import { SimClock } from '#sim/machine/sim-clock';
 import { simHost, simLogger } from '#sim/machine/sim-host';
 import type { SimProcess } from '#sim/machine/sim-process';
@@ -30,6 +32,8 @@ export interface RegionSetup {
   readonly controlDeadlineMs: number;
   readonly history: RegionHistory;
   readonly mutant: Mutant | undefined;
+  /** What the region is at this moment. */
+  readonly role: () => CrashRole;
   readonly onLog: (event: string, level: 'info' | 'warn' | 'error', message: string) => void;
   /** The engine ended its process, or threw where it must not. */
   readonly onFatal: (error: unknown, expected: boolean) => void;
@@ -74,11 +78,14 @@ export class RegionMachine extends Machine {
     const memoryStore = new KvOnlineStore(new MemoryKv(this.store));
     const rawStore = mutant?.hiddenStore?.(memoryStore, random.fork('mutant')) ?? memoryStore;
     history.restarted(leasesInJournal(rawJournal));
-    const changeLog = recordChangeLog(rawLog, history);
-    const journal = recordJournal(rawJournal, history);
-    const store = recordStore(rawStore, { history, log: rawLog, delay: () => this.applyDelay(process) });
+    const { points } = this;
+    const changeLog = crashingLog(recordChangeLog(rawLog, history), points, this.name);
+    const journal = crashingJournal(recordJournal(rawJournal, history), points);
+    const recordedStore = recordStore(rawStore, { history, log: rawLog, delay: () => this.applyDelay(process) });
+    const store = crashingStore(recordedStore, points);
     const transport = this.network.transport(process);
-    const control = recordControl(new ControlClient({ transport, clock, deadlineMs: controlDeadlineMs }), history);
+    const client = new ControlClient({ transport, clock, deadlineMs: controlDeadlineMs });
+    const control = crashingControl(recordControl(client, history), points);
     const region = new Region({
       config,
       ports: {
@@ -121,6 +128,15 @@ export class RegionMachine extends Machine {
   override crash(kind: 'process' | 'machine'): void {
     if (kind === 'machine' && this.process !== undefined) this.setup?.history.machineDied();
     super.crash(kind);
+  }
+
+  override replaceDisks(image: MachineImage | undefined): void {
+    this.setup?.history.disksReplaced();
+    super.replaceDisks(image);
+  }
+
+  protected override role(): CrashRole {
+    return this.setup?.role() ?? 'replica';
   }
 
   /** Orderly stop; `stopped` is called when the process has ended, one way or the other. */

@@ -1,3 +1,4 @@
+import type { CrashPoints } from '#sim/crash/crash-points';
 import type { EventOwner, SimEvent } from '#sim/kernel/event-heap';
 import type { SimKernel } from '#sim/kernel/kernel';
 
@@ -6,15 +7,17 @@ export class SimProcess implements EventOwner {
   readonly name: string;
   readonly kernel: SimKernel;
   readonly startedMs: number;
+  readonly points: CrashPoints | undefined;
   /** Called once, when the process dies. */
   readonly deathWatchers = new Set<() => void>();
   #alive = true;
   #paused = false;
   #held: SimEvent[] = [];
 
-  constructor(kernel: SimKernel, name: string) {
+  constructor(kernel: SimKernel, name: string, points?: CrashPoints) {
     this.kernel = kernel;
     this.name = name;
+    this.points = points;
     this.startedMs = kernel.nowMs;
   }
 

@@ -1,16 +1,6 @@
 import type { Journal } from '#ports/journal';
 import type { ApplyBatch, OnlineStore } from '#ports/online-store';
-
-/** The same object with some methods replaced; everything else goes through to it. */
-export function override<T extends object>(inner: T, methods: Partial<T>): T {
-  return new Proxy(inner, {
-    get: (target, name) => {
-      if (Object.hasOwn(methods, name)) return Reflect.get(methods, name);
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? value.bind(target) : value;
-    },
-  });
-}
+import { override } from '#sim/crash/override';
 
 /** Puts another method into a class; returns how to put the old one back. */
 export function patch<T extends object, K extends keyof T>(prototype: T, name: K, method: T[K]): () => void {

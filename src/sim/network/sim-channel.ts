@@ -1,6 +1,7 @@
 import { AntipodeError } from '#core/errors';
 import { type Channel, MAX_MESSAGE_BYTES } from '#ports/link-transport';
 import type { SimProcess } from '#sim/machine/sim-process';
+import { MessageNames, passes } from '#sim/network/message-names';
 import type { Route } from '#sim/network/route';
 
 const HEADER_BYTES = 4;
@@ -23,6 +24,7 @@ export class SimChannel implements Channel {
   bytesReceived = 0;
   readonly #route: Route;
   readonly #highWaterBytes: number;
+  readonly #names = new MessageNames();
   #other: SimChannel | undefined;
   #queue: InFlight[] = [];
   #queuedBytes = 0;
@@ -56,9 +58,12 @@ export class SimChannel implements Channel {
     if (message.length > MAX_MESSAGE_BYTES)
       throw new AntipodeError('FRAME_TOO_LARGE', `a message of ${message.length} bytes cannot be sent to ${this.peer}`);
     if (this.closed || !this.process.alive) return false;
+    const name = this.#names.sent(message);
+    if (passes(this.process.points, `send ${name} before`)) return false;
     this.#queuedBytes += message.length + HEADER_BYTES;
     this.bytesSent += message.length + HEADER_BYTES;
     if (!this.#void) this.#enqueue(Buffer.from(message), '', 0);
+    if (passes(this.process.points, `send ${name} after`)) return false;
     return this.#queuedBytes <= this.#highWaterBytes;
   }
 
@@ -151,7 +156,10 @@ export class SimChannel implements Channel {
     other.bytesReceived += head.message.length + HEADER_BYTES;
     if (this.#queuedBytes < this.#highWaterBytes && this.#drainWaiters.length > 0) this.#releaseWaiters();
     this.arm();
+    const name = other.#names.received(head.message);
+    if (passes(other.process.points, `receive ${name} before`)) return;
     other.#receive?.(head.message);
+    passes(other.process.points, `receive ${name} after`);
   }
 
   #enqueue(message: Buffer | undefined, reason: string, extraMs: number): void {

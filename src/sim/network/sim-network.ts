@@ -29,6 +29,9 @@ export class SimNetwork {
   readonly #knobs: NetworkKnobs;
   readonly #listeners = new Map<string, Listener>();
   readonly #routes = new Map<string, Route>();
+  readonly #detached = new Set<string>();
+  /** Chance that a connection attempt arrives twice: the listener gets a second channel, at whose other end nobody is. */
+  orphanChance = 0;
   #connections: Connection[] = [];
 
   constructor(options: { kernel: SimKernel; random: SeededRandom; knobs: NetworkKnobs }) {
@@ -62,6 +65,7 @@ export class SimNetwork {
         spikeChance: this.#knobs.spikeChance,
         random,
         onStall: (sender) => this.#onStall(key, sender),
+        detached: () => this.#detached.has(from) || this.#detached.has(to),
       });
       this.#routes.set(key, route);
     }
@@ -69,19 +73,27 @@ export class SimNetwork {
   }
 
   cut(from: string, to: string): void {
-    this.route(from, to).cut = true;
+    this.route(from, to).severed = true;
   }
 
   heal(from: string, to: string): void {
-    this.route(from, to).cut = false;
+    this.route(from, to).severed = false;
+    this.#wake();
+  }
+
+  /** Takes a node off the net until it is attached again, whatever else is healed. */
+  detach(name: string): void {
+    this.#detached.add(name);
+  }
+
+  attach(name: string): void {
+    this.#detached.delete(name);
     this.#wake();
   }
 
   healAll(): void {
-    for (const route of this.#routes.values()) {
-      route.cut = false;
-      route.clogMs = 0;
-    }
+    for (const route of this.#routes.values()) route.heal();
+    this.orphanChance = 0;
     this.#wake();
   }
 
@@ -136,6 +148,7 @@ export class SimNetwork {
           if (settled || this.#listeners.get(peer) !== listener) return;
           const { near, far } = this.#pair(process, listener.process);
           listener.accept(far);
+          if (this.#random.chance(this.orphanChance)) this.#acceptOrphan(process, listener);
           process.after(back.delayMs(), 'connected', () => {
             if (settled) near.close('given up');
             else {
@@ -158,6 +171,13 @@ export class SimNetwork {
     const connection = { near, far };
     this.#connections = [...this.#open(), connection];
     return connection;
+  }
+
+  /** The attempt arrived a second time: one more channel opens at the listener, and ends when its host gives up on it. */
+  #acceptOrphan(process: SimProcess, listener: Listener): void {
+    const { near, far } = this.#pair(process, listener.process);
+    listener.accept(far);
+    near.breakOff({ keep: 0, noticeMs: this.#knobs.giveUpMs, reason: 'the connection timed out' });
   }
 
   #breakOff(end: SimChannel, noticeMsMax: number): void {

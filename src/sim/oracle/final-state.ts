@@ -69,14 +69,19 @@ export class FinalState {
     this.#archive = options.archive;
   }
 
-  shortcomings(lease: PlainLease | undefined, regions: readonly (readonly [string, RunningRegion])[]): Shortcoming[] {
+  /** `complete`: every region is there, so that nothing acknowledged may be missing. */
+  shortcomings(
+    lease: PlainLease | undefined,
+    regions: readonly (readonly [string, RunningRegion])[],
+    complete: boolean,
+  ): Shortcoming[] {
     if (lease === undefined) return [{ oracle: 'I14', text: `${this.#namespace.name} has no lease` }];
     const logs = regions.map(([region, { changeLog }]) => ({ region, log: changeLog }));
     const valid = validFrames(lease, logs, this.#archive);
     const found = [...valid.faults.map((text) => ({ oracle: 'I5' as const, text })), ...behind(regions, valid.ends)];
     if (found.length > 0) return found;
     const { findings, reference } = this.#judgeLogs(lease, logs, valid);
-    found.push(...findings);
+    found.push(...findings.filter(({ oracle }) => complete || oracle !== 'I1'));
     let first: Map<string, string> | undefined;
     for (const [region, { store }] of regions) {
       const rows = rowsOf(store, this.#versions);

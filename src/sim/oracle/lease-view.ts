@@ -1,4 +1,5 @@
 import type { StreamKey } from '#core/model/stream';
+import type { ChangeLog } from '#ports/change-log';
 
 /** A lease record as the oracles read it: plain JSON, without the engine's schema. */
 export interface PlainLease {
@@ -25,4 +26,11 @@ export function limitOf(lease: PlainLease | undefined, stream: StreamKey): numbe
 
 export function streamsOf(lease: PlainLease): StreamKey[] {
   return [...Object.values(lease.seals).flatMap((seals) => Object.keys(seals)), ...lease.streams];
+}
+
+/** Whether these logs together hold every closed stream up to its seal. */
+export function holdUpToSeals(lease: PlainLease, logs: readonly ChangeLog[]): boolean {
+  return Object.values(lease.seals).every((seals) =>
+    Object.entries(seals).every(([stream, seal]) => logs.some((log) => log.head(stream).seq >= seal)),
+  );
 }

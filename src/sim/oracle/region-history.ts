@@ -56,6 +56,14 @@ export class RegionHistory {
     this.#untrusted = true;
   }
 
+  /** Other disks stand in the machine: of clock readings that only the lost ones knew nothing can be asked. */
+  disksReplaced(): void {
+    this.#untrusted = true;
+    this.#greatest = { wallMs: 0, counter: -1 };
+    this.#floor = this.#greatest;
+    this.#lastReadings.clear();
+  }
+
   learned(namespace: string, lease: PlainLease): void {
     const known = this.#known.get(namespace)?.lease;
     if (known !== undefined && known.revision >= lease.revision) return;

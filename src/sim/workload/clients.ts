@@ -29,7 +29,8 @@ export class Clients {
   readonly #kernel: SimKernel;
   readonly #random: SeededRandom;
   readonly #knobs: WorkloadKnobs;
-  readonly #regions: readonly RegionMachine[];
+  /** Those that clients ask. */
+  #regions: readonly RegionMachine[];
   readonly #codecs: readonly ViewCodec[];
   readonly #observer: ClientOutcomes;
   #open = 0;
@@ -58,6 +59,11 @@ export class Clients {
   start(): void {
     this.#running = true;
     this.#next();
+  }
+
+  /** From now on only these are asked. */
+  reach(regions: readonly RegionMachine[]): void {
+    this.#regions = regions;
   }
 
   stop(): void {

@@ -1,0 +1,99 @@
+import type { FaultKind } from '#sim/knobs';
+import type { Machine } from '#sim/machine/machine';
+import type { RegionMachine } from '#sim/machine/region-machine';
+import type { FaultContext } from '#sim/nemesis/fault-context';
+
+export const CLOCK_FAULTS = [
+  'step-clock',
+  'drift-clock',
+  'clock-back-at-restart',
+  'clock-hour-ahead',
+] as const satisfies readonly FaultKind[];
+export type ClockFault = (typeof CLOCK_FAULTS)[number];
+
+const HOUR_MS = 3_600_000;
+/** Furthest that a drifting clock goes away from where it was, ms: as far as regions may differ. */
+const DRIFT_MS_MAX = 150;
+
+export function isClockFault(kind: FaultKind): kind is ClockFault {
+  return CLOCK_FAULTS.some((fault) => fault === kind);
+}
+
+/** Faults of wall clocks. */
+export class ClockFaults {
+  readonly #c: FaultContext;
+
+  constructor(context: FaultContext) {
+    this.#c = context;
+  }
+
+  /** False when the fault found nothing to hit. */
+  bring(kind: ClockFault): boolean {
+    const { random, regions, control } = this.#c;
+    switch (kind) {
+      case 'step-clock':
+        return this.#step(random.pick([...regions, control]));
+      case 'drift-clock':
+        return this.#drift(random.pick(regions));
+      case 'clock-back-at-restart':
+        return this.#backAtRestart(random.pick(regions));
+      case 'clock-hour-ahead':
+        return this.#hourAhead(random.pick(regions));
+      default:
+        return kind satisfies never;
+    }
+  }
+
+  #step(machine: Machine): boolean {
+    const max = this.#c.knobs.faults.clockOffsetMsMax;
+    if (max === 0) return false;
+    machine.wall.offsetMs = this.#c.random.next() * max;
+    return true;
+  }
+
+  /** Goes too fast or too slow for a while, then is set right in one step. */
+  #drift(machine: Machine): boolean {
+    const { random, knobs, kernel } = this.#c;
+    const before = machine.wall.offsetMs;
+    const stepMs = 50;
+    const ppm = random.logBetween(50, 20_000) * (random.chance(0.5) ? 1 : -1);
+    let ended = false;
+    const tick = (): void => {
+      const driftMs = machine.wall.offsetMs - before;
+      if (ended || Math.abs(driftMs) > Math.min(DRIFT_MS_MAX, knobs.faults.clockOffsetMsMax)) return;
+      machine.wall.offsetMs += (stepMs * ppm) / 1e6;
+      kernel.schedule(stepMs, undefined, 'drift', tick);
+    };
+    tick();
+    this.#c.later(() => {
+      ended = true;
+      machine.wall.offsetMs = before;
+    });
+    return true;
+  }
+
+  /** The wall clock reads less after a start than before the death; it is set right later. */
+  #backAtRestart(machine: RegionMachine): boolean {
+    if (machine.process === undefined) return false;
+    const { kernel, random } = this.#c;
+    const before = machine.wall.offsetMs;
+    machine.crash('process');
+    machine.wall.offsetMs = before - random.next() * 4000;
+    kernel.schedule(random.next() * 100, undefined, 'restart', () => machine.start());
+    this.#c.later(() => {
+      machine.wall.offsetMs = before;
+    });
+    return true;
+  }
+
+  /** One region believes it is an hour later, and is then set right. */
+  #hourAhead(machine: RegionMachine): boolean {
+    const before = machine.wall.offsetMs;
+    if (before > HOUR_MS / 2) return false;
+    machine.wall.offsetMs = before + HOUR_MS;
+    this.#c.later(() => {
+      machine.wall.offsetMs = before;
+    });
+    return true;
+  }
+}
