@@ -1,4 +1,5 @@
 import type { AntipodeError } from '#core/errors';
+import { CLOCK_WARN_MS } from '#region/clocks/peer-clocks';
 import type { RegionStatus } from '#region/status';
 import { formatBytes, formatCount, formatMs, formatMsOrDash } from './terminal/format.ts';
 import { paint } from './terminal/style.ts';
@@ -19,6 +20,8 @@ export function statusLines(observed: readonly Observed[]): string[] {
     ...section('LINKS', linkTable(answered)),
     ...section('TAILS', tailTable(answered)),
     ...section('HALTED STREAMS', haltedTable(answered)),
+    ...section('PARKED STREAMS', parkedTable(answered)),
+    ...section('CLOCKS', clockTable(answered)),
   ];
 }
 
@@ -177,6 +180,29 @@ function haltedTable(statuses: readonly RegionStatus[]): string[] {
           `${status.region}: ${stream.stream} is not applied beyond ${stream.applied}: ${stream.haltedReason}`,
       ),
   );
+}
+
+function parkedTable(statuses: readonly RegionStatus[]): string[] {
+  return statuses.flatMap((status) =>
+    status.streams.flatMap(({ stream, applied, parkedUntilMs }) =>
+      parkedUntilMs === null
+        ? []
+        : [`${status.region}: ${stream} waits at ${applied}, parked until ${new Date(parkedUntilMs).toISOString()}`],
+    ),
+  );
+}
+
+/** Only what people should look at: offsets that are warned of, and regions that accept nothing for them. */
+function clockTable(statuses: readonly RegionStatus[]): string[] {
+  return statuses.flatMap(({ region, clock }) => [
+    ...(clock.fenced === null ? [] : [paint('red', `${region} accepts no writes: ${clock.fenced}`)]),
+    ...clock.offsets
+      .filter(({ offsetMs, uncertaintyMs }) => Math.abs(offsetMs) - uncertaintyMs >= CLOCK_WARN_MS)
+      .map(
+        ({ peer, offsetMs, uncertaintyMs }) =>
+          `${region}: the clock of ${peer} is ${formatMs(Math.abs(offsetMs))} ${offsetMs > 0 ? 'ahead' : 'behind'}, give or take ${formatMs(uncertaintyMs)}`,
+      ),
+  ]);
 }
 
 function maxOrNull(a: number | null, b: number | null): number | null {

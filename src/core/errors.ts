@@ -176,6 +176,32 @@ export const ERROR_CODES = {
     cause: 'The region rebuilds its online store from its logs.',
     remedy: 'Read from another region until it is done; status shows the progress.',
   },
+  CLOCK_SKEWED: {
+    disposition: 'retry',
+    status: 503,
+    cause:
+      'The wall clock of the region that accepts writes is too far from those of its peers, or the clock reading of the session or of its own last stamps lies too far ahead of it.',
+    remedy: 'Set the clock right (status shows the offsets); the region goes on by itself when it is back.',
+  },
+  STALE_READ: {
+    disposition: 'retry',
+    status: 503,
+    cause: 'The read asked for more than this region could show within its latency budget.',
+    remedy:
+      'Retry, raise antipode-latency-budget-ms, ask for less, or allow a stale answer with antipode-fallback: stale.',
+  },
+  SESSION_LOST: {
+    disposition: 'reset',
+    status: 409,
+    cause: 'The session has seen or made changes that a failover lost: they lie beyond the seal of their epoch.',
+    remedy: 'The message names them. Begin a new session without a token, and write again what must be there.',
+  },
+  CONSISTENCY_UNSUPPORTED: {
+    disposition: 'reject',
+    status: 422,
+    cause: 'The namespace cannot give the consistency that the read asks for.',
+    remedy: 'Ask for session or bounded consistency; strong reads need a namespace with one hub.',
+  },
   UNAUTHENTICATED: {
     disposition: 'reject',
     status: 401,

@@ -53,6 +53,10 @@ export interface OnlineReader {
   ): (readonly [string, Buffer])[];
   /** Rows whose key starts with `prefix`, after `after` (exclusive), in key order, at most `limit`; copies. */
   scan(prefix: Buffer, after: Buffer | undefined, limit: number): (readonly [Buffer, Buffer])[];
+  /** Last seq of the stream that is in the rows; 0 for none. Read in one synchronous run with rows, it is of the same moment. */
+  checkpoint(stream: StreamKey): number;
+  /** The same for all streams. */
+  checkpoints(): Map<StreamKey, number>;
   close(): Promise<void>;
 }
 
@@ -67,8 +71,6 @@ export interface OnlineStore extends OnlineReader {
    * it wins over the batch's record of the same key. When either throws, nothing changes.
    */
   apply(batch: ApplyBatch, merge: DecideRow, after?: () => ReadonlyMap<string, Buffer | null>): Promise<ApplyOutcome>;
-  checkpoint(stream: StreamKey): number;
-  checkpoints(): Map<StreamKey, number>;
   /** Removes everything: rows, checkpoints and records. Readers see an empty store. */
   wipe(): Promise<void>;
   /** Writes everything to disk; afterwards the store survives the death of the machine as it is now. */

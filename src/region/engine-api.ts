@@ -1,4 +1,7 @@
 import type { FeatureView } from '#core/model/feature-view';
+import type { ReadFallback, ReadLevel } from '#core/model/read-policy';
+import type { SeenPositions } from '#core/model/session-token';
+import type { Hlc } from '#core/time/hlc';
 import type { ConflictCount, RegionStatus } from '#region/status';
 
 export type ChangeOperation = 'upsert' | 'delete';
@@ -21,6 +24,8 @@ export interface IngestRequest {
   readonly changes: readonly IngestChange[];
   /** Client's key, 1 to 128 printable ASCII characters. A repeated key changes nothing and gets the first answer. */
   readonly idempotencyKey?: string | undefined;
+  /** Clock reading of the client's session: the write is stamped above it. CLOCK_SKEWED when it lies too far ahead. */
+  readonly observed?: Hlc | undefined;
 }
 
 export interface QuarantinedChange {
@@ -40,7 +45,42 @@ export interface IngestResult {
   readonly hub: string;
   /** Position in each stream after the write, keyed by stream. */
   readonly positions: Readonly<Record<string, number>>;
+  /** Epoch under which the positions count. */
+  readonly epoch: number;
+  /** At or above the clock readings that the write was stamped with. */
+  readonly hlc: Hlc;
 }
+
+/** Rows of one namespace, read at a level of consistency by the engine: what a serving process cannot answer alone. */
+export interface ReadRowsRequest {
+  readonly namespace: string;
+  readonly level: ReadLevel;
+  /** Storage keys (`ViewCodec.rowKey`), at most `READ_KEYS_MAX`. */
+  readonly keys: readonly Buffer[];
+  /** What the session has seen; asked for at every level but `eventual`. */
+  readonly seen?: SeenPositions | undefined;
+  /** Of a bounded read, ms. */
+  readonly maxStalenessMs?: number | undefined;
+  readonly fallback: ReadFallback;
+  /** How long waiting and forwarding may take, ms. */
+  readonly budgetMs: number;
+}
+
+export interface ReadRowsResult {
+  /** Stored bytes by place of the key; null where there is no row. */
+  readonly rows: readonly (Buffer | null)[];
+  /** Region whose store was read. */
+  readonly region: string;
+  readonly epoch: number;
+  /** The level is not met: these are the rows of this region as they are. */
+  readonly stale: boolean;
+  /** Covers what was read. */
+  readonly seen: SeenPositions;
+  /** How old the answer may be by the watermarks, ms; null when that is not known. */
+  readonly freshnessMs: number | null;
+}
+
+export const READ_KEYS_MAX = 16_384;
 
 export interface AuditEntry {
   readonly index: number;
@@ -127,6 +167,11 @@ export interface RegionEngine {
   status(): Promise<RegionStatus>;
   /** Accepts here when this region is the hub, else forwards to the hub (P6.10). */
   ingest(request: IngestRequest): Promise<IngestResult>;
+  /**
+   * Reads rows at a level of consistency, here or in a region that can. SESSION_LOST when the session saw what was lost since;
+   * STALE_READ when the level cannot be met in time; CONSISTENCY_UNSUPPORTED when it never can; REBUILDING.
+   */
+  readRows(request: ReadRowsRequest): Promise<ReadRowsResult>;
   /** Every view version this region can serve: its own definitions, then those that came through streams. */
   views(): Promise<readonly FeatureView[]>;
   /** Moves the hub of a namespace to this region: drains the holder when it answers, else waits for its lease to lapse. */

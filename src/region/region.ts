@@ -15,11 +15,13 @@ import type { ConflictLedger } from '#region/apply/conflict-ledger';
 import { queryConflicts } from '#region/apply/conflict-query';
 import { ConflictWatch } from '#region/apply/conflict-watch';
 import { IdempotencyCollector } from '#region/apply/idempotency-collector';
-import { decodeJsonRecord, SERVING_STATE_KEY, type ServingState, UNDECODABLE_PREFIX } from '#region/apply/records';
+import { decodableNow, isIncomplete } from '#region/apply/store-completeness';
 import { StoreTrust } from '#region/apply/store-trust';
 import { ViewRegistry } from '#region/apply/view-registry';
 import { AuditAnchorer } from '#region/audit/audit-anchorer';
 import { AuditLog, verifyAudit } from '#region/audit/audit-log';
+import { PeerClocks } from '#region/clocks/peer-clocks';
+import { StampGate } from '#region/clocks/stamp-gate';
 import type {
   AuditEntry,
   AuditVerdict,
@@ -28,15 +30,18 @@ import type {
   IngestRequest,
   IngestResult,
   ReadCounters,
+  ReadRowsRequest,
+  ReadRowsResult,
   RegionEngine,
 } from '#region/engine-api';
 import { Authority } from '#region/failover/authority';
 import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import { Tails } from '#region/failover/tails';
 import { HlcService } from '#region/ingest/hlc-service';
-import { decodeForwarded, Ingest, type IngestNamespace } from '#region/ingest/ingest';
+import { Ingest, type IngestNamespace } from '#region/ingest/ingest';
 import { NamespaceWriter } from '#region/ingest/namespace-writer';
 import { Quarantine } from '#region/ingest/quarantine';
+import { linkRequests } from '#region/link-requests';
 import { ActiveMember } from '#region/membership/active-member';
 import { assertSameReplication, controlPatienceMs, type NamespaceSetup } from '#region/namespace-setup';
 import { RateCounter } from '#region/observe/counters';
@@ -44,8 +49,8 @@ import { EventList } from '#region/observe/events';
 import { DurablePositions } from '#region/replicate/durable-positions';
 import { Links } from '#region/replicate/links';
 import { NamespaceLog } from '#region/replicate/namespace-log';
-import type { RequestHandlers } from '#region/replicate/rpc';
-import { unpackFrames } from '#region/replicate/wire';
+import { EpochConfirmation } from '#region/serve/epoch-confirmation';
+import { type ReadNamespace, RowReads } from '#region/serve/row-reads';
 import type { ConflictCount, RegionStatus } from '#region/status';
 import { type ObservedNamespace, StatusCollector } from '#region/status-collector';
 import { vitalJournal } from '#region/vital-journal';
@@ -77,7 +82,7 @@ export interface RegionPorts {
   readonly transport: LinkTransport;
 }
 
-interface Namespace extends ObservedNamespace, IngestNamespace {
+interface Namespace extends ObservedNamespace, IngestNamespace, ReadNamespace {
   readonly log: NamespaceLog;
   readonly authority: NamespaceAuthority;
   readonly writer: NamespaceWriter;
@@ -101,6 +106,8 @@ export class Region implements RegionEngine {
   readonly #namespaces = new Map<string, Namespace>();
   readonly #positions = new DurablePositions();
   readonly #hlc: HlcService;
+  readonly #clocks: PeerClocks;
+  readonly #stamps: StampGate;
   readonly #startedAtMs: number;
   readonly #reads: RateCounter;
   #readRows = 0;
@@ -109,6 +116,7 @@ export class Region implements RegionEngine {
   #conflicts: ConflictWatch | undefined;
   #links: Links | undefined;
   #ingest: Ingest | undefined;
+  #rowReads: RowReads | undefined;
   #status: StatusCollector | undefined;
   #state: RegionStatus['state'] = 'starting';
   readonly #timers: (() => void)[] = [];
@@ -130,6 +138,14 @@ export class Region implements RegionEngine {
     this.#trust = new StoreTrust({ journal: ports.journal, store: ports.store, host: ports.host });
     this.#views = new ViewRegistry(config.views);
     this.#hlc = new HlcService({ clock: ports.clock, journal: ports.journal });
+    this.#clocks = new PeerClocks({
+      region: config.region,
+      peers: config.peers,
+      clock: ports.clock,
+      events: this.#events,
+      audit: this.#audit,
+    });
+    this.#stamps = new StampGate({ clocks: this.#clocks, hlc: this.#hlc });
     this.#startedAtMs = ports.clock.wallMs();
     this.#reads = new RateCounter(ports.clock.monotonicMs());
     for (const { namespace, replication } of config.namespaces) {
@@ -194,10 +210,20 @@ export class Region implements RegionEngine {
       events: this.#events,
       audit: this.#audit,
       positions: this.#positions,
+      clocks: this.#clocks,
     });
     this.#links = links;
     for (const config of this.#config.namespaces)
       this.#namespaces.set(config.namespace, this.#buildNamespace(config, applier, links));
+    this.#rowReads = new RowReads({
+      region: this.region,
+      clock,
+      store,
+      applier,
+      peers: links,
+      namespaces: this.#namespaces,
+      freshness: (namespace) => this.#status?.freshness(namespace) ?? { anchorMs: null, certainAnchorMs: null },
+    });
     this.#ingest = new Ingest({
       region: this.region,
       views: this.#views,
@@ -205,6 +231,7 @@ export class Region implements RegionEngine {
       random,
       quarantine: new Quarantine(journal),
       peers: links,
+      stamps: this.#stamps,
       namespaces: this.#namespaces,
     });
     this.#status = new StatusCollector({
@@ -215,13 +242,18 @@ export class Region implements RegionEngine {
       namespaces: this.#namespaces,
       vouchesFor: (stream) => links.vouchesFor(stream),
       announcedHead: (stream) => links.announcedHead(stream),
+      stamps: this.#stamps,
     });
     const status = this.#status;
     await this.#hlc.ready();
     applier.publish(() => status.servingState());
     applier.start();
     await links.start({
-      handlers: this.#handlers(),
+      handlers: linkRequests({
+        namespaceOf: (name) => this.#namespaceOf(name),
+        ingest: this.#ingest,
+        rowReads: this.#rowReads,
+      }),
       extendsItself: (stream) =>
         this.#namespaces.get(parseStreamKey(stream)?.namespace ?? '')?.authority.extends(stream) ?? false,
       mayAppend: (namespace) => this.#namespaces.get(namespace)?.authority.appendable() !== undefined,
@@ -287,11 +319,16 @@ export class Region implements RegionEngine {
       },
       conflicts: this.#conflicts?.ledger.counts() ?? [],
       events: this.#events.list(),
+      clock: { fenced: this.#stamps.reason() ?? null, offsets: this.#clocks.offsets() },
     };
   }
 
   async ingest(request: IngestRequest): Promise<IngestResult> {
     return this.#running().ingest.submit(request, { forwarded: false });
+  }
+
+  async readRows(request: ReadRowsRequest): Promise<ReadRowsResult> {
+    return this.#running().rowReads.read(request);
   }
 
   async views(): Promise<readonly FeatureView[]> {
@@ -344,9 +381,9 @@ export class Region implements RegionEngine {
     return this.#conflicts.ledger;
   }
 
-  #running(): { ingest: Ingest } {
-    assert(this.#ingest !== undefined, 'the region is started');
-    return { ingest: this.#ingest };
+  #running(): { ingest: Ingest; rowReads: RowReads } {
+    assert(this.#ingest !== undefined && this.#rowReads !== undefined, 'the region is started');
+    return { ingest: this.#ingest, rowReads: this.#rowReads };
   }
 
   #buildNamespace(config: RegionConfig['namespaces'][number], applier: Applier, links: Links): Namespace {
@@ -397,6 +434,7 @@ export class Region implements RegionEngine {
       hlc: this.#hlc,
       applier,
       gate: authority,
+      stamps: this.#stamps,
     });
     const tails = new Tails({
       namespace,
@@ -412,7 +450,9 @@ export class Region implements RegionEngine {
       events: this.#events,
       audit: this.#audit,
     });
-    return { log, authority, gate: authority, writer, tails };
+    const confirmation =
+      config.replication === 'active-active' ? undefined : new EpochConfirmation({ namespace, control });
+    return { log, authority, gate: authority, writer, tails, confirmation };
   }
 
   #namespaceOf(name: string): Namespace {
@@ -422,51 +462,9 @@ export class Region implements RegionEngine {
     return namespace;
   }
 
-  #handlers(): RequestHandlers {
-    return {
-      promise: async ({ namespace, epoch, revision, candidate }) => ({
-        answer: { heads: await this.#namespaceOf(namespace).authority.promise(epoch, revision, candidate) },
-      }),
-      drain: async ({ namespace, epoch, candidate }) => ({
-        answer: await this.#namespaceOf(namespace).authority.drain(epoch, candidate),
-      }),
-      ingest: async ({ view, version, idempotencyKey }, blob) => ({
-        answer: mutable(
-          await this.#running().ingest.submit(
-            { view, version, idempotencyKey: idempotencyKey ?? undefined, changes: decodeForwarded(blob) },
-            { forwarded: true },
-          ),
-        ),
-      }),
-      replay: async ({ namespace, stream }, blob) => ({
-        answer: { replayedTo: await this.#namespaceOf(namespace).tails.take(stream, unpackFrames(blob)) },
-      }),
-    };
-  }
-
   #tendTails(): void {
     for (const { tails } of this.#namespaces.values()) {
       tails.tend().catch((error: unknown) => this.#events.add('tail-failed', 'error', String(error)));
     }
   }
-}
-
-/** The store is behind its logs by more than a moment: emptied (by its engine, or a person), or left in the middle of a rebuild. */
-function isIncomplete(store: OnlineStore): boolean {
-  const state = store.record(SERVING_STATE_KEY);
-  return state === undefined || decodeJsonRecord<ServingState>(state).state === 'rebuilding';
-}
-
-function decodableNow(store: OnlineStore, views: ViewRegistry): boolean {
-  return store.records(UNDECODABLE_PREFIX).some(([key]) => views.version(key.split('/')[1] ?? '') !== undefined);
-}
-
-function mutable(result: IngestResult): {
-  accepted: number;
-  quarantined: { index: number; code: string; message: string }[];
-  duplicate: boolean;
-  hub: string;
-  positions: Record<string, number>;
-} {
-  return { ...result, quarantined: [...result.quarantined], positions: { ...result.positions } };
 }

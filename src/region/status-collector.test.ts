@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { firstRecord, type LeaseRecord, promotedRecord } from '#core/failover/lease';
 import type { StreamKey } from '#core/model/stream';
 import type { Applier } from '#region/apply/applier';
+import type { StampGate } from '#region/clocks/stamp-gate';
 import type { Authority } from '#region/failover/authority';
 import { DurablePositions } from '#region/replicate/durable-positions';
 import { NamespaceLog } from '#region/replicate/namespace-log';
@@ -32,6 +33,7 @@ class Collected {
   readonly heard = new Map<StreamKey, { head: number; watermarkMs: number }>();
   readonly halted = new Map<StreamKey, string>();
   vouches = false;
+  skew: string | undefined;
   readonly #collector: StatusCollector;
 
   constructor(record: LeaseRecord) {
@@ -42,6 +44,7 @@ class Collected {
       rebuilding: false,
       checkpoint: (stream) => this.checkpoints.get(stream) ?? 0,
       haltedReason: (stream) => this.halted.get(stream),
+      parkedUntilMs: () => undefined,
       lag: () => undefined,
       appliedVector: () => [],
       announce: (stream, head, watermarkMs) =>
@@ -49,6 +52,7 @@ class Collected {
       announcedHead: (stream) => this.heard.get(stream)?.head ?? 0,
       watermarkMs: (stream) => this.heard.get(stream)?.watermarkMs ?? null,
     } satisfies Partial<Applier>;
+    const stamps: Pick<StampGate, 'reason' | 'skew'> = { reason: () => undefined, skew: () => this.skew };
     const authority = { status: () => ({ namespace: 'flights' }) };
     this.#collector = new StatusCollector({
       region: 'us-east',
@@ -58,6 +62,7 @@ class Collected {
       namespaces: new Map([['flights', { log: this.log, authority: authority as unknown as Authority }]]),
       vouchesFor: (stream) => this.vouches && stream === OWN,
       announcedHead: () => 0,
+      stamps: stamps as StampGate,
     });
   }
 
@@ -67,6 +72,11 @@ class Collected {
     const anchor = this.#collector.servingState().namespaces['flights']?.freshnessAnchorMs ?? null;
     assert.equal(anchor === null ? null : this.clock.wallMs() - anchor, freshness);
     return freshness;
+  }
+
+  certainMs(): number | null {
+    const { certainAnchorMs } = this.#collector.freshness('flights');
+    return certainAnchorMs === null ? null : this.clock.wallMs() - certainAnchorMs;
   }
 
   stream(key: StreamKey): ReturnType<StatusCollector['streams']>[number] {
@@ -132,4 +142,17 @@ test('backlog of an open stream counts what is announced and what is only logged
   assert.equal(region.stream(OTHERS).backlog, 200);
   region.heard.set(OTHERS, { head: 500, watermarkMs: 1 });
   assert.equal(region.stream(OTHERS).backlog, 400);
+});
+
+test('what bounded reads go by allows for the bound between two clocks, and for none with a wrong one', () => {
+  const region = new Collected(EPOCH_2);
+  region.checkpoints.set(OWN, 1000);
+  region.heard.set(OTHERS, { head: 0, watermarkMs: region.clock.wallMs() - 100 });
+  assert.equal(region.freshnessMs(), 100);
+  assert.equal(region.certainMs(), 600);
+  region.skew = 'off';
+  assert.equal(region.certainMs(), null);
+  const own = new Collected(EPOCH_1);
+  own.vouches = true;
+  assert.equal(own.certainMs(), 0, 'one clock is not apart from itself');
 });

@@ -1,11 +1,15 @@
+import { shownBy } from '#core/model/seen';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { Applier } from '#region/apply/applier';
 import type { NamespaceServingState, ServingState } from '#region/apply/records';
+import { CLOCK_BOUND_MS } from '#region/clocks/peer-clocks';
+import type { StampGate } from '#region/clocks/stamp-gate';
 import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import type { DurablePositions } from '#region/replicate/durable-positions';
 import { ACTIVE_EPOCH } from '#region/replicate/live-streams';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
+import type { Freshness } from '#region/serve/row-reads';
 import type { MemberFreshness, NamespaceStatus, StreamStatus } from '#region/status';
 
 export interface ObservedNamespace {
@@ -25,7 +29,9 @@ export class StatusCollector {
   readonly #namespaces: ReadonlyMap<string, ObservedNamespace>;
   readonly #vouchesFor: (stream: StreamKey) => boolean;
   readonly #announcedHead: (stream: StreamKey) => number;
+  readonly #stamps: StampGate;
   readonly #anchorsMs = new Map<string, number>();
+  readonly #certainMs = new Map<string, number>();
 
   constructor(options: {
     region: string;
@@ -37,6 +43,7 @@ export class StatusCollector {
     vouchesFor: (stream: StreamKey) => boolean;
     /** Farthest end of a stream that a connected peer announced. */
     announcedHead: (stream: StreamKey) => number;
+    stamps: StampGate;
   }) {
     this.#region = options.region;
     this.#clock = options.clock;
@@ -45,6 +52,7 @@ export class StatusCollector {
     this.#namespaces = options.namespaces;
     this.#vouchesFor = options.vouchesFor;
     this.#announcedHead = options.announcedHead;
+    this.#stamps = options.stamps;
   }
 
   servingState(): ServingState {
@@ -54,6 +62,8 @@ export class StatusCollector {
         hub: log.lease?.record.holder ?? null,
         epoch: log.live === undefined ? (log.lease?.record.epoch ?? 0) : ACTIVE_EPOCH,
         freshnessAnchorMs: this.#freshnessAnchorMs(log),
+        certainAnchorMs: this.#certainAnchorMs(log),
+        ...this.#shown(log),
         positions: Object.fromEntries(this.#applier.appliedVector(name).map(({ stream, seq }) => [stream, seq])),
       };
     }
@@ -62,10 +72,13 @@ export class StatusCollector {
 
   namespaces(): NamespaceStatus[] {
     const now = this.#clock.wallMs();
+    const fenced = this.#stamps.reason() !== undefined;
     return [...this.#namespaces.values()].map(({ log, authority }) => {
       const anchor = this.#freshnessAnchorMs(log);
+      const status = authority.status();
       return {
-        ...authority.status(),
+        ...status,
+        accepting: status.accepting && !fenced,
         freshnessMs: anchor === null ? null : Math.max(0, now - anchor),
         members: this.#members(log),
       };
@@ -88,12 +101,38 @@ export class StatusCollector {
     return streams;
   }
 
+  freshness(namespace: string): Freshness {
+    const log = this.#namespaces.get(namespace)?.log;
+    if (log === undefined) return { anchorMs: null, certainAnchorMs: null };
+    return { anchorMs: this.#freshnessAnchorMs(log), certainAnchorMs: this.#certainAnchorMs(log) };
+  }
+
+  #shown(log: NamespaceLog): { readonly sealedBefore: number; readonly folded: readonly StreamKey[] } {
+    const { epoch, folded } = shownBy({
+      epoch: log.lease?.record.epoch ?? 0,
+      streams: log.streams(),
+      standing: (stream) => log.standing(stream),
+      applied: (stream) => this.#applier.checkpoint(stream),
+    });
+    return { sealedBefore: epoch, folded: [...folded] };
+  }
+
+  /** The same if the clocks of other origins are as far behind this one as they may be (P11.2). */
+  #certainAnchorMs(log: NamespaceLog): number | null {
+    if (this.#applier.rebuilding) this.#certainMs.delete(log.namespace);
+    // A clock that is known to be wrong cannot tell how old anything is.
+    if (this.#stamps.skew() !== undefined) return null;
+    const anchorMs = this.#complete(log) ? this.#oldestWatermarkMs(log, CLOCK_BOUND_MS) : null;
+    if (anchorMs !== null) this.#certainMs.set(log.namespace, anchorMs);
+    return anchorMs ?? this.#certainMs.get(log.namespace) ?? null;
+  }
+
   /**
    * Up to when this region has everything: the oldest watermark among the open streams, provided that all that is sealed is
    * applied and nothing is halted. Otherwise the last such instant; null when there was none in this process.
    */
   #freshnessAnchorMs(log: NamespaceLog): number | null {
-    const anchorMs = this.#complete(log) ? this.#oldestWatermarkMs(log) : null;
+    const anchorMs = this.#complete(log) ? this.#oldestWatermarkMs(log, 0) : null;
     if (anchorMs !== null) this.#anchorsMs.set(log.namespace, anchorMs);
     return anchorMs ?? this.#anchorsMs.get(log.namespace) ?? null;
   }
@@ -111,9 +150,16 @@ export class StatusCollector {
     });
   }
 
-  #oldestWatermarkMs(log: NamespaceLog): number | null {
-    if (log.live === undefined) return oldestOf(log.lease?.record.streams ?? [], (s) => this.#watermarkMs(log, s));
-    return oldestOf(log.live.members, (member) => this.#memberWatermarkMs(log, member));
+  /** `boundMs`: how far the clock of another origin may be ahead of this one. */
+  #oldestWatermarkMs(log: NamespaceLog, boundMs: number): number | null {
+    const certain = (stream: StreamKey): number | null => {
+      const watermarkMs = this.#watermarkMs(log, stream);
+      return watermarkMs === null || parseStreamKey(stream)?.origin === this.#region
+        ? watermarkMs
+        : watermarkMs - boundMs;
+    };
+    if (log.live === undefined) return oldestOf(log.lease?.record.streams ?? [], certain);
+    return oldestOf(log.live.members, (member) => oldestOf(log.live?.of(member) ?? [], certain));
   }
 
   /** Of the streams that a member extends, in which all that it accepts is; null until it was heard. */
@@ -158,6 +204,7 @@ export class StatusCollector {
       },
       durableAt: this.#positions.of(stream),
       haltedReason: this.#applier.haltedReason(stream) ?? null,
+      parkedUntilMs: this.#applier.parkedUntilMs(stream) ?? null,
     };
   }
 }

@@ -25,6 +25,15 @@ export interface RegionStatus {
   readonly conflicts: readonly ConflictCount[];
   /** The most recent events, newest last, at most 200. */
   readonly events: readonly RegionEvent[];
+  readonly clock: ClockStatus;
+}
+
+/** The wall clock of this region against those of its peers. */
+export interface ClockStatus {
+  /** Why this region accepts no writes for the sake of its clock; null when it would. */
+  readonly fenced: string | null;
+  /** Peers measured in the last minute. Offset: peer's clock less this one's, give or take the uncertainty, ms. */
+  readonly offsets: readonly { readonly peer: string; readonly offsetMs: number; readonly uncertaintyMs: number }[];
 }
 
 export interface NamespaceStatus {
@@ -88,6 +97,8 @@ export interface StreamStatus {
   readonly durableAt: Readonly<Record<string, number>>;
   /** Why the stream is not applied any further; null when it is. */
   readonly haltedReason: string | null;
+  /** Wall time until which the stream waits because its next change is stamped too far ahead of this clock, ms; null when it does not. */
+  readonly parkedUntilMs: number | null;
 }
 
 export interface LinkStatus {

@@ -210,6 +210,10 @@ export class FakeRegion {
       },
       conflicts: [],
       events: this.#events.slice(-EVENTS_MAX),
+      clock: {
+        fenced: null,
+        offsets: this.#links.map(({ peer, oneWayMs }) => ({ peer, offsetMs: 3, uncertaintyMs: oneWayMs })),
+      },
     };
   }
 
@@ -259,6 +263,7 @@ export class FakeRegion {
       },
       durableAt: own ? { ...stream.durableAt } : {},
       haltedReason: stream.haltedReason,
+      parkedUntilMs: null,
     };
   }
 

@@ -1,5 +1,7 @@
+import type { StreamKey } from '#core/model/stream';
 import type { OnlineReader } from '#ports/online-store';
 import { type KvTable, type OrderedKvReader, prefixEnd } from './ordered-kv.ts';
+import { decodeSeq } from './seq-codec.ts';
 
 /** Tables an online store needs its engine to have. */
 export const ONLINE_STORE_TABLES = ['rows', 'checkpoints', 'records'] as const;
@@ -8,11 +10,13 @@ export const ONLINE_STORE_TABLES = ['rows', 'checkpoints', 'records'] as const;
 export class KvOnlineReader implements OnlineReader {
   readonly #kv: OrderedKvReader;
   readonly #rows: KvTable;
+  readonly #checkpoints: KvTable;
   readonly #records: KvTable;
 
   constructor(kv: OrderedKvReader) {
     this.#kv = kv;
     this.#rows = kv.table('rows');
+    this.#checkpoints = kv.table('checkpoints');
     this.#records = kv.table('records');
   }
 
@@ -43,6 +47,17 @@ export class KvOnlineReader implements OnlineReader {
     const range =
       after === undefined || after.compare(prefix) < 0 ? { from: prefix, before, limit } : { after, before, limit };
     return Array.from(this.#rows.entries(range));
+  }
+
+  checkpoint(stream: StreamKey): number {
+    const value = this.#checkpoints.get(Buffer.from(stream));
+    return value === undefined ? 0 : decodeSeq(value);
+  }
+
+  checkpoints(): Map<StreamKey, number> {
+    const checkpoints = new Map<StreamKey, number>();
+    for (const [key, value] of this.#checkpoints.entries({})) checkpoints.set(key.toString(), decodeSeq(value));
+    return checkpoints;
   }
 
   close(): Promise<void> {

@@ -1,8 +1,7 @@
-import type { StreamKey } from '#core/model/stream';
 import type { ApplyBatch, ApplyOutcome, DecideRow, OnlineStore, RowWrite } from '#ports/online-store';
 import { KvOnlineReader } from './kv-online-reader.ts';
 import type { KvSize, KvTable, KvWriter, OrderedKv } from './ordered-kv.ts';
-import { decodeSeq, encodeSeq, SEQ_BYTES } from './seq-codec.ts';
+import { encodeSeq, SEQ_BYTES } from './seq-codec.ts';
 
 /**
  * The online store on an ordered key-value engine. Rows lie under their storage key as they are, checkpoints under the
@@ -39,17 +38,6 @@ export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
       if (after !== undefined) this.#putRecords(writer, after());
       return outcome;
     });
-  }
-
-  checkpoint(stream: StreamKey): number {
-    const value = this.#checkpoints.get(Buffer.from(stream));
-    return value === undefined ? 0 : decodeSeq(value);
-  }
-
-  checkpoints(): Map<StreamKey, number> {
-    const checkpoints = new Map<StreamKey, number>();
-    for (const [key, value] of this.#checkpoints.entries({})) checkpoints.set(key.toString(), decodeSeq(value));
-    return checkpoints;
   }
 
   async wipe(): Promise<void> {

@@ -15,7 +15,15 @@ function region(name: string, script: (ErrorCode | { readonly hub: string })[], 
     const next = script.shift();
     if (next === undefined) throw new Error(`${name} was asked too often`);
     if (typeof next === 'string') throw new AntipodeError(next, `${name} says ${next}`);
-    return { accepted: 1, quarantined: [], duplicate: false, hub: next.hub, positions: {} };
+    return {
+      accepted: 1,
+      quarantined: [],
+      duplicate: false,
+      hub: next.hub,
+      positions: {},
+      epoch: 1,
+      hlc: { wallMs: 1, counter: 0 },
+    };
   };
   return { region: name, url: '', ingest } as unknown as RegionClient;
 }

@@ -12,6 +12,7 @@ import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
 import type { DecideRow, OnlineStore, RowWrite } from '#ports/online-store';
 import type { ConflictWatch, WatchedBatch } from '#region/apply/conflict-watch';
+import { dueMs, Parking } from '#region/apply/parking';
 import {
   decodeJsonRecord,
   encodeJsonRecord,
@@ -29,7 +30,6 @@ import type { NamespaceLog } from '#region/replicate/namespace-log';
 
 /** Envelope bytes read from the log for one transaction of the store: bounds memory and the time a transaction takes. */
 const BATCH_BYTES = 512 * 1024;
-const CLOCK_WARNING_MS = 60_000;
 /** How long the applier waits before it tries again on a full disk, ms. */
 const SPACE_RETRY_MS = 1000;
 /** Times of arrival remembered per stream to turn a watermark into freshness. */
@@ -41,7 +41,6 @@ interface StreamProgress {
   pending: { head: number; watermarkMs: number }[];
   watermarkMs: number | null;
   announcedHead: number;
-  clockWarnedMs: number | null;
 }
 
 interface Waiter {
@@ -71,6 +70,8 @@ export class Applier {
   readonly #sources = new Map<StreamKey, CellSource>();
   /** Streams that cannot go on, and why; the others do (I13). */
   readonly #halted = new Map<StreamKey, string>();
+  /** Streams whose next frame is stamped too far ahead (P8). */
+  readonly #parking: Parking;
   #waiters: Waiter[] = [];
   #rebuilding: boolean;
   #wake: (() => void) | undefined;
@@ -105,6 +106,7 @@ export class Applier {
     this.#namespaces = options.namespaces;
     this.#rebuilding = options.rebuilding;
     this.#checkpoints = options.store.checkpoints();
+    this.#parking = new Parking({ clock: options.clock, release: () => this.kick() });
   }
 
   start(): void {
@@ -114,6 +116,7 @@ export class Applier {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#parking.stop();
     this.kick();
     await this.#running;
     this.#failWaiters();
@@ -141,6 +144,11 @@ export class Applier {
   /** Why a stream is not applied any further; undefined when it is. */
   haltedReason(stream: StreamKey): string | undefined {
     return this.#halted.get(stream);
+  }
+
+  /** Wall time until which the stream waits because it is stamped too far ahead, ms; undefined when it does not. */
+  parkedUntilMs(stream: StreamKey): number | undefined {
+    return this.#parking.untilMs(stream);
   }
 
   /** Something changed: frames became durable, or the lease record moved. */
@@ -215,13 +223,13 @@ export class Applier {
   async #step(log: NamespaceLog, stream: StreamKey): Promise<boolean> {
     const from = this.checkpoint(stream);
     const standing = log.standing(stream);
-    if (standing.kind === 'unknown' || this.#halted.has(stream)) return false;
+    if (standing.kind === 'unknown' || this.#halted.has(stream) || this.#parking.holds(stream)) return false;
     const limit = standing.kind === 'sealed' ? standing.seal : Number.MAX_SAFE_INTEGER;
     if (from >= limit || log.head(stream).seq <= from) return false;
     const frames = log.read(stream, from, BATCH_BYTES).filter((frame) => frame.to <= limit);
     if (frames.length === 0) return false;
     try {
-      await this.#applyFrames(stream, frames);
+      return await this.#applyFrames(stream, frames);
     } catch (caught) {
       const error = toAntipodeError(caught);
       if (error.code === 'DISK_FULL') return this.#waitForSpace(error);
@@ -232,7 +240,6 @@ export class Applier {
       });
       return false;
     }
-    return true;
   }
 
   /** Nothing was applied; the frames are in the log. Tries again after a while, without a busy loop. */
@@ -242,7 +249,8 @@ export class Applier {
     return true;
   }
 
-  async #applyFrames(stream: StreamKey, logged: readonly LoggedFrame[]): Promise<void> {
+  /** Applies frames up to the first that must wait; false when that is the first of all. */
+  async #applyFrames(stream: StreamKey, logged: readonly LoggedFrame[]): Promise<boolean> {
     const rows: RowWrite[] = [];
     const merges: Merge[] = [];
     const records = new Map<string, Buffer | null>();
@@ -252,10 +260,12 @@ export class Applier {
     for (const entry of logged) {
       const { frame } = decodeFrame(entry.bytes);
       assert(frame.stream === stream && frame.from === position, `${stream} continues at ${position}`);
+      if (this.#mustWait(frame)) break;
       this.#collect(frame, rows, merges, records, watch);
       position = frame.to;
       frames.push(frame);
     }
+    if (frames.length === 0) return false;
     const decide: DecideRow = (key, stored, incoming, index) => {
       const decision = (merges[index] as Merge)(stored, incoming);
       watch.decided(key, stored, incoming, index, decision);
@@ -273,11 +283,24 @@ export class Applier {
         progress.lag.record(Math.max(0, now - frame.hlc.wallMs), frame.to - frame.from);
       }
       const last = { wallMs: frame.hlc.wallMs, counter: frame.hlc.counter + (frame.to - frame.from) - 1 };
-      if (!this.#hlc.observe(last)) this.#warnOfClock(stream, progress);
+      this.#hlc.observe(last);
     }
     progress.announcedHead = Math.max(progress.announcedHead, position);
     this.#settleWatermark(stream, progress);
     this.#settleWaiters();
+    return true;
+  }
+
+  /** Parks the frame's stream when it is stamped too far ahead. What this region stamped itself is never parked. */
+  #mustWait(frame: Frame): boolean {
+    const { stream, from } = frame;
+    const untilMs = dueMs(frame);
+    const aheadMs = untilMs - this.#clock.wallMs();
+    if (aheadMs <= 0 || parseStreamKey(stream)?.origin === this.#region) return false;
+    this.#parking.park(stream, untilMs);
+    const message = `${stream} beyond ${from} is stamped too far ahead of this region's clock: applied in ${Math.ceil(aheadMs)} ms`;
+    this.#events.add('stream-parked', 'warning', message, { stream, untilMs });
+    return true;
   }
 
   #collect(
@@ -379,6 +402,7 @@ export class Applier {
         await this.#store.wipe();
         this.#conflicts.wiped();
         this.#checkpoints.clear();
+        this.#parking.clear();
         await this.#writeServingState();
         return;
       }
@@ -412,15 +436,6 @@ export class Applier {
       // A state that cannot be written now is written with the next interval; without one the store counts as incomplete.
       if (toAntipodeError(caught).code !== 'DISK_FULL') throw caught;
     }
-  }
-
-  /** Once a minute and stream: a skewed origin would fill the list of events otherwise. */
-  #warnOfClock(stream: StreamKey, progress: StreamProgress): void {
-    const now = this.#clock.monotonicMs();
-    if (progress.clockWarnedMs !== null && now - progress.clockWarnedMs < CLOCK_WARNING_MS) return;
-    progress.clockWarnedMs = now;
-    const message = `${stream} carries a clock reading more than the bound ahead of this region's clock`;
-    this.#events.add('clock-ahead', 'warning', message, { stream });
   }
 
   #settleWatermark(stream: StreamKey, progress: StreamProgress): void {
@@ -460,7 +475,7 @@ export class Applier {
   #progressOf(stream: StreamKey): StreamProgress {
     let progress = this.#progress.get(stream);
     if (progress === undefined) {
-      progress = { lag: new LogHistogram(), pending: [], watermarkMs: null, announcedHead: 0, clockWarnedMs: null };
+      progress = { lag: new LogHistogram(), pending: [], watermarkMs: null, announcedHead: 0 };
       this.#progress.set(stream, progress);
     }
     return progress;

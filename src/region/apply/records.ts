@@ -63,4 +63,9 @@ export interface NamespaceServingState {
   /** Wall clock up to which this region has everything of the namespace, ms; null until known. Freshness is now minus this. */
   readonly freshnessAnchorMs: number | null;
   readonly positions: Readonly<Record<StreamKey, number>>;
+  /** Like `freshnessAnchorMs`, if clocks stand as far apart as they may: what bounded reads go by. */
+  readonly certainAnchorMs: number | null;
+  /** All valid changes of the epochs before this one are applied; `folded` are the streams of those epochs. */
+  readonly sealedBefore: number;
+  readonly folded: readonly StreamKey[];
 }

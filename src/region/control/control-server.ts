@@ -70,7 +70,7 @@ export class ControlServer {
       channel,
       clock: this.#clock,
       handlers: {
-        ping: async () => ({ answer: {} }),
+        ping: async () => ({ answer: { wallMs: this.#clock.wallMs() } }),
         controlGet: async ({ key }) => {
           const stored = this.#records.get(key);
           await this.#durable;

@@ -82,7 +82,7 @@ export class Acceptance {
       return undefined;
     }
     this.#state.applier.kick();
-    if (shortfall.kind === 'hole' || shortfall.kind === 'halted') {
+    if (shortfall.kind === 'hole' || shortfall.kind === 'halted' || shortfall.kind === 'parked') {
       const message = `no writes of ${this.#namespace} yet: ${shortfall.reason}`;
       this.#notices.begin('hub-not-accepting', 'error', message);
     }

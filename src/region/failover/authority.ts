@@ -159,6 +159,10 @@ export class Authority implements NamespaceAuthority {
     return this.#log.lease?.record.holder;
   }
 
+  epoch(): number {
+    return this.#log.lease?.record.epoch ?? 0;
+  }
+
   appendable(): AppendGrant | undefined {
     const role = this.#role;
     if (

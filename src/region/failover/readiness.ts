@@ -4,17 +4,17 @@ import type { Applier } from '#region/apply/applier';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 
 /**
- * What keeps a region from holding or showing everything that is valid. `applying` passes by itself; a `hole` when a peer
+ * What keeps a region from holding or showing everything that is valid. `applying` passes by itself, and `parked` when the wall clock has come near the stamps; a `hole` when a peer
  * still has the frames; a `halted` stream only when what it cannot decode is repaired.
  */
 export interface Shortfall {
-  readonly kind: 'rebuilding' | 'halted' | 'hole' | 'applying';
+  readonly kind: 'rebuilding' | 'halted' | 'hole' | 'parked' | 'applying';
   readonly reason: string;
 }
 
 type State = {
   readonly log: Pick<NamespaceLog, 'streams' | 'standing' | 'head'>;
-  readonly applier: Pick<Applier, 'rebuilding' | 'checkpoint' | 'haltedReason'>;
+  readonly applier: Pick<Applier, 'rebuilding' | 'checkpoint' | 'haltedReason' | 'parkedUntilMs'>;
 };
 
 /**
@@ -35,6 +35,8 @@ export function shortfallOf({ log, applier }: State): Shortfall | undefined {
     if (halted !== undefined)
       return { kind: 'halted', reason: `${stream} cannot be applied beyond ${applied}: ${halted}` };
     if (head < upTo) worst = { kind: 'hole', reason: `it holds ${stream} up to ${head}, the seal is ${upTo}` };
+    else if (applier.parkedUntilMs(stream) !== undefined)
+      worst ??= { kind: 'parked', reason: `${stream} beyond ${applied} is stamped ahead of this region's clock` };
     else worst ??= { kind: 'applying', reason: `${stream} is applied up to ${applied} of ${upTo}` };
   }
   return worst;
@@ -56,7 +58,7 @@ export function heldIsApplied({ log, applier }: State): boolean {
  */
 export function notEligible(state: State, kind: 'planned' | 'automatic'): string | undefined {
   const shortfall = shortfallOf(state);
-  if (shortfall === undefined || shortfall.kind === 'applying') return undefined;
+  if (shortfall === undefined || shortfall.kind === 'applying' || shortfall.kind === 'parked') return undefined;
   return kind === 'planned' && shortfall.kind === 'hole' ? undefined : shortfall.reason;
 }
 

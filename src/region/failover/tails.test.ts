@@ -97,6 +97,7 @@ function hub(
     gate: {
       appendable: () => (options.holder === false ? undefined : { epoch: options.epoch?.() ?? 2, streams: [NEW] }),
       acknowledgeable: () => true,
+      epoch: () => options.epoch?.() ?? 2,
       hub: () => 'eu-west',
     },
     peers: { names: [], connected: () => false } as unknown as Peers,

@@ -4,6 +4,7 @@ import { AntipodeError, toAntipodeError } from '#core/errors';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { OnlineStore } from '#ports/online-store';
+import { dueMs } from '#region/apply/parking';
 import { decodeJsonRecord, replayedKey } from '#region/apply/records';
 import type { ViewRegistry } from '#region/apply/view-registry';
 import type { AuditLog } from '#region/audit/audit-log';
@@ -200,7 +201,8 @@ export class Tails {
         throw new AntipodeError('FRAME_FOREIGN_ORIGIN', `a frame of ${frame.stream} was offered as one of ${stream}`);
       }
       if (frame.to <= position) continue;
-      if (frame.from > position) break;
+      // What no other region would apply yet waits with its tail (P8).
+      if (frame.from > position || dueMs(frame) > this.#clock.wallMs()) break;
       if (frame.kind === 'rows') await this.#takeRows(frame);
       else if (frame.kind === 'definition') this.#views.learn(frame.payload);
       position = frame.to;

@@ -43,6 +43,11 @@ export class HlcService {
     return Math.max(this.#clock.wallMs(), this.#hlc.last.wallMs);
   }
 
+  /** How far the last reading lies ahead of the wall clock, ms; negative when it does not. */
+  get aheadMs(): number {
+    return this.#hlc.last.wallMs - this.#clock.wallMs();
+  }
+
   /** Resolves when readings may be handed out. Await it before `tryReserve`. */
   async ready(): Promise<void> {
     while (this.#nextWallMs() + ROOM_MS > this.#boundMs) {

@@ -13,6 +13,8 @@ export interface HolderGate {
   appendable(): AppendGrant | undefined;
   /** Whether a write of this epoch may be acknowledged now. */
   acknowledgeable(epoch: number): boolean;
+  /** The epoch, as far as known; 0 before the first. */
+  epoch(): number;
   /** Region that holds the lease, as far as known. */
   hub(): string | undefined;
 }

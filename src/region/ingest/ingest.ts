@@ -4,6 +4,7 @@ import { AntipodeError, toAntipodeError } from '#core/errors';
 import type { Clock } from '#ports/clock';
 import type { Random } from '#ports/random';
 import type { ViewRegistry } from '#region/apply/view-registry';
+import type { StampGate } from '#region/clocks/stamp-gate';
 import type { IngestRequest, IngestResult } from '#region/engine-api';
 import type { HolderGate } from '#region/ingest/holder-gate';
 import type { NamespaceWriter } from '#region/ingest/namespace-writer';
@@ -32,6 +33,7 @@ export class Ingest {
   readonly #random: Random;
   readonly #quarantine: Quarantine;
   readonly #peers: Peers;
+  readonly #stamps: StampGate;
   readonly #namespaces: ReadonlyMap<string, IngestNamespace>;
   readonly #accepted: RateCounter;
   #refusedChanges = 0;
@@ -45,6 +47,7 @@ export class Ingest {
     random: Random;
     quarantine: Quarantine;
     peers: Peers;
+    stamps: StampGate;
     namespaces: ReadonlyMap<string, IngestNamespace>;
   }) {
     this.#region = options.region;
@@ -53,6 +56,7 @@ export class Ingest {
     this.#random = options.random;
     this.#quarantine = options.quarantine;
     this.#peers = options.peers;
+    this.#stamps = options.stamps;
     this.#namespaces = options.namespaces;
     this.#accepted = new RateCounter(options.clock.monotonicMs());
   }
@@ -104,9 +108,13 @@ export class Ingest {
     key: string | null,
     namespace: IngestNamespace,
   ): Promise<IngestResult> {
+    if (request.observed !== undefined) this.#stamps.observe(request.observed);
     const { changes, quarantined } = validateRequest(request, codec, this.#clock.wallMs());
     if (quarantined.length > 0) await this.#quarantine.hold(request, key ?? this.#random.hex(16), codec, quarantined);
-    if (changes.length === 0) return { accepted: 0, quarantined, duplicate: false, hub: this.#region, positions: {} };
+    const hub = this.#region;
+    const { last: hlc } = this.#stamps;
+    if (changes.length === 0)
+      return { accepted: 0, quarantined, duplicate: false, hub, positions: {}, epoch: namespace.gate.epoch(), hlc };
     const receipt = await namespace.writer.write(codec, changes, key);
     if (receipt.duplicate) this.#duplicateRequests += 1;
     else this.#accepted.add(changes.length, this.#clock.monotonicMs());
@@ -114,8 +122,10 @@ export class Ingest {
       accepted: changes.length,
       quarantined,
       duplicate: receipt.duplicate,
-      hub: this.#region,
+      hub,
       positions: receipt.positions,
+      epoch: namespace.gate.epoch(),
+      hlc: this.#stamps.last,
     };
   }
 
@@ -140,7 +150,8 @@ export class Ingest {
       count,
       encodeChanges(request.changes.map((change, offset) => ({ ...change, offset }))),
     ]);
-    const body = { view: request.view, version: request.version, idempotencyKey: key };
+    const { view, version, observed = null } = request;
+    const body = { view, version, idempotencyKey: key, observed };
     try {
       const { answer } = await this.#peers.request(hub, 'ingest', body, { timeoutMs: FORWARD_TIMEOUT_MS, blob });
       return answer;

@@ -12,6 +12,7 @@ import type { OnlineStore } from '#ports/online-store';
 import type { Applier } from '#region/apply/applier';
 import { decodeJsonRecord, type IdempotencyRecord, idempotencyKey } from '#region/apply/records';
 import type { ViewRegistry } from '#region/apply/view-registry';
+import type { StampGate } from '#region/clocks/stamp-gate';
 import type { IngestChange } from '#region/engine-api';
 import { FrameBuilder, type FramePart, type PartIdentity, type ReplayEntry } from '#region/ingest/frame-builder';
 import type { HlcService } from '#region/ingest/hlc-service';
@@ -96,6 +97,7 @@ export class NamespaceWriter {
   readonly #hlc: HlcService;
   readonly #applier: Applier;
   readonly #gate: HolderGate;
+  readonly #stamps: StampGate;
   readonly #defined = new Set<string>();
   readonly #inFlight = new InFlightKeys();
   #pending: Pending[] = [];
@@ -113,6 +115,7 @@ export class NamespaceWriter {
     hlc: HlcService;
     applier: Applier;
     gate: HolderGate;
+    stamps: StampGate;
   }) {
     this.#namespace = options.namespace;
     this.#partitions = options.partitions;
@@ -124,6 +127,7 @@ export class NamespaceWriter {
     this.#hlc = options.hlc;
     this.#applier = options.applier;
     this.#gate = options.gate;
+    this.#stamps = options.stamps;
   }
 
   /**
@@ -275,6 +279,8 @@ export class NamespaceWriter {
     while (this.#pending.length > 0) {
       const batch = this.#take();
       try {
+        // Before the clock's bound is persisted: a wrong wall clock must not raise it.
+        this.#stamps.assertOpen();
         await this.#hlc.ready();
         await this.#commit(batch);
       } catch (caught) {
@@ -307,6 +313,7 @@ export class NamespaceWriter {
     const grant = this.#gate.appendable();
     if (grant === undefined)
       throw new AntipodeError('NOT_HOLDER', `this region does not hold the lease of ${this.#namespace}`);
+    this.#stamps.assertOpen();
     const builders = new Map<StreamKey, FrameBuilder>();
     const { positions, defined } = this.#build(batch, grant, builders);
     await Promise.all(this.#append(builders, grant.epoch));

@@ -163,6 +163,10 @@ export class ActiveMember implements NamespaceAuthority {
     return { epoch: ACTIVE_EPOCH, streams: this.#phase.own.streams };
   }
 
+  epoch(): number {
+    return ACTIVE_EPOCH;
+  }
+
   acknowledgeable(): boolean {
     return this.appendable() !== undefined;
   }

@@ -46,6 +46,8 @@ export interface LinkObserver {
     leases: Readonly<Record<string, number>>,
   ): void;
   onConnected(peer: string): void;
+  /** The peer's wall clock, read within the round trip that just ended, ms. */
+  onPing(peer: string, wallMs: number, roundTripMs: number): void;
   onLost(peer: string, reason: string): void;
   /** A frame was refused; the stream is asked for again after a pause. */
   onFrameRetry(peer: string, stream: StreamKey, error: AntipodeError): void;
@@ -335,8 +337,9 @@ export class LinkClient {
   async #ping(rpc: RpcEnd): Promise<void> {
     const sentMs = this.#clock.monotonicMs();
     try {
-      await rpc.request('ping', {}, { timeoutMs: HANDSHAKE_TIMEOUT_MS });
+      const { answer } = await rpc.request('ping', {}, { timeoutMs: HANDSHAKE_TIMEOUT_MS });
       this.#roundTripMs = this.#clock.monotonicMs() - sentMs;
+      this.#observer.onPing(this.peer, answer.wallMs, this.#roundTripMs);
     } catch (caught) {
       if (toAntipodeError(caught).code === 'PEER_TIMEOUT')
         rpc.channel.close(`no answer to a ping within ${HANDSHAKE_TIMEOUT_MS} ms`);

@@ -93,7 +93,7 @@ export class LinkServer {
         this.#creditBytes = body.creditBytes;
         return { answer: { protocol: PROTOCOL_VERSION, region: this.#region } };
       },
-      ping: async () => ({ answer: {} }),
+      ping: async () => ({ answer: { wallMs: this.#clock.wallMs() } }),
       inspect: async ({ streams }) => {
         const answer: Record<StreamKey, { head: number; hashAt: string | null }> = {};
         for (const { stream, at } of streams) {

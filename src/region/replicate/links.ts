@@ -5,6 +5,7 @@ import type { Channel, LinkTransport } from '#ports/link-transport';
 import type { Random } from '#ports/random';
 import type { Applier } from '#region/apply/applier';
 import type { AuditLog } from '#region/audit/audit-log';
+import type { PeerClocks } from '#region/clocks/peer-clocks';
 import type { EventList } from '#region/observe/events';
 import type { DurablePositions } from '#region/replicate/durable-positions';
 import { planFollowing } from '#region/replicate/follow-plan';
@@ -31,6 +32,7 @@ export class Links implements Peers, LinkObserver {
   readonly #events: EventList;
   readonly #audit: AuditLog;
   readonly #positions: DurablePositions;
+  readonly #clocks: PeerClocks;
   readonly #clients = new Map<string, LinkClient>();
   readonly #servers = new Map<string, LinkServer>();
   #handlers: RequestHandlers = {};
@@ -50,6 +52,7 @@ export class Links implements Peers, LinkObserver {
     events: EventList;
     audit: AuditLog;
     positions: DurablePositions;
+    clocks: PeerClocks;
   }) {
     this.#region = options.region;
     this.names = options.peers;
@@ -60,6 +63,7 @@ export class Links implements Peers, LinkObserver {
     this.#events = options.events;
     this.#audit = options.audit;
     this.#positions = options.positions;
+    this.#clocks = options.clocks;
     for (const peer of options.peers) {
       this.#clients.set(peer, new LinkClient({ ...options, peer, observer: this }));
     }
@@ -135,7 +139,9 @@ export class Links implements Peers, LinkObserver {
       if (parseStreamKey(stream)?.origin !== peer) continue;
       // To be as far as an origin with another history says nothing of how fresh this region is.
       const diverged = this.#clients.get(peer)?.diverged(stream) === true;
-      this.#applier.announce(stream, head, diverged ? null : watermarkMs);
+      // Nor does the time of a clock that is known to be wrong.
+      const tells = !diverged && !this.#clocks.beyondBound(peer);
+      this.#applier.announce(stream, head, tells ? watermarkMs : null);
     }
     this.reconcile();
   }
@@ -158,6 +164,10 @@ export class Links implements Peers, LinkObserver {
   onConnected(peer: string): void {
     this.#events.add('link-connected', 'info', `the link from ${peer} is up`, { peer });
     this.reconcile();
+  }
+
+  onPing(peer: string, wallMs: number, roundTripMs: number): void {
+    this.#clocks.observe(peer, wallMs, roundTripMs);
   }
 
   onLost(peer: string, reason: string): void {

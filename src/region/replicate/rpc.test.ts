@@ -88,7 +88,7 @@ test('no answer in time is PEER_TIMEOUT; the late answer is dropped and the chan
       await new Promise<void>((resolve) => {
         answer = resolve;
       });
-      return { answer: {} };
+      return { answer: { wallMs: 0 } };
     },
     controlGet: async () => ({ answer: { revision: 1 } }),
   });
@@ -137,7 +137,7 @@ test('a one-way message nobody expects ends the channel', async () => {
 
 test('requests that are unknown, not served here or of another shape are refused; the channel goes on', async () => {
   const { near, far, clock } = await pair();
-  new RpcEnd({ channel: far, clock, handlers: { ping: async () => ({ answer: {} }) } });
+  new RpcEnd({ channel: far, clock, handlers: { ping: async () => ({ answer: { wallMs: 0 } }) } });
   const answers: Message[] = [];
   near.onMessage((bytes) => answers.push(decodeMessage(bytes)));
   const bodies = [

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import { AntipodeError, ERROR_CODES, type ErrorCode } from '#core/errors';
+import { LATENCY_BUDGET_MS_MAX, READ_LEVELS } from '#core/model/read-policy';
+import { HLC_COUNTER_MAX, HLC_WALL_MS_MAX } from '#core/time/hlc';
 
 /**
  * Messages on a channel: kind(1) id(4) JSON length(4) JSON, then raw bytes. JSON carries control data only; frames
@@ -82,6 +84,12 @@ export function failureFrom(body: unknown): AntipodeError {
 
 const seq = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const positions = z.record(z.string(), seq);
+const hlc = z.object({
+  wallMs: z.number().int().min(0).max(HLC_WALL_MS_MAX),
+  counter: z.number().int().min(0).max(HLC_COUNTER_MAX),
+});
+
+const seen = z.object({ epoch: seq, streams: positions });
 
 /** Requests between nodes: name, shape of the body, shape of the answer. Blobs are named in the comments. */
 export const REQUESTS = {
@@ -91,7 +99,8 @@ export const REQUESTS = {
     body: z.object({ protocol: z.literal(PROTOCOL_VERSION), region: z.string(), creditBytes: z.number().int().min(1) }),
     answer: z.object({ protocol: z.literal(PROTOCOL_VERSION), region: z.string() }),
   },
-  ping: { body: z.object({}), answer: z.object({}) },
+  /** The answer tells the peer's wall clock, ms (P8). */
+  ping: { body: z.object({}), answer: z.object({ wallMs: z.number() }) },
   /** Positions and chain hashes: what the peer holds of these streams; `hash` is of the frame that ends at `at`, when one does. */
   inspect: {
     body: z.object({ streams: z.array(z.object({ stream: z.string(), at: seq })).max(1000) }),
@@ -145,19 +154,41 @@ export const REQUESTS = {
   },
   /** A write for the hub. Blob: change batch. */
   ingest: {
-    body: z.object({ view: z.string(), version: z.string(), idempotencyKey: z.string().nullable() }),
+    body: z.object({
+      view: z.string(),
+      version: z.string(),
+      idempotencyKey: z.string().nullable(),
+      /** Clock reading of the client's session: the write is stamped above it. */
+      observed: hlc.nullable(),
+    }),
     answer: z.object({
       accepted: z.number().int(),
       quarantined: z.array(z.object({ index: z.number().int(), code: z.string(), message: z.string() })),
       duplicate: z.boolean(),
       hub: z.string(),
       positions,
+      epoch: z.number().int(),
+      hlc,
     }),
   },
   /** A piece of a tail for the hub to take over. Blob: frames, each with a 4-byte length. */
   replay: {
     body: z.object({ namespace: z.string(), stream: z.string() }),
     answer: z.object({ replayedTo: seq }),
+  },
+  /**
+   * A read that the asker cannot answer at its level, for this region to answer from its own store or not at all. Blob:
+   * storage keys, each after its length. Blob of the answer: stored rows likewise, length 0 where there is none.
+   */
+  rows: {
+    body: z.object({
+      namespace: z.string(),
+      level: z.enum(READ_LEVELS),
+      seen: seen.nullable(),
+      maxStalenessMs: z.number().min(0).nullable(),
+      budgetMs: z.number().min(0).max(LATENCY_BUDGET_MS_MAX),
+    }),
+    answer: z.object({ epoch: seq, seen, freshnessMs: z.number().nullable() }),
   },
   controlGet: {
     body: z.object({ key: z.string().max(200) }),

@@ -11,6 +11,7 @@ import type { LoggedFrame } from '#ports/change-log';
 import type { Clock } from '#ports/clock';
 import type { Applier } from '#region/apply/applier';
 import { AuditLog } from '#region/audit/audit-log';
+import { PeerClocks } from '#region/clocks/peer-clocks';
 import { EventList } from '#region/observe/events';
 import { DurablePositions } from '#region/replicate/durable-positions';
 import { Links } from '#region/replicate/links';
@@ -119,6 +120,7 @@ export class LinkNode {
       events: this.events,
       audit: this.audit,
       positions: new DurablePositions(),
+      clocks: new PeerClocks({ region, peers, clock, events: this.events, audit: this.audit }),
     });
   }
 

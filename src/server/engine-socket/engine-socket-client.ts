@@ -9,10 +9,19 @@ import type {
   IngestRequest,
   IngestResult,
   ReadCounters,
+  ReadRowsRequest,
+  ReadRowsResult,
   RegionEngine,
 } from '#region/engine-api';
 import type { ConflictCount, RegionStatus } from '#region/status';
-import { decodeError, ENGINE_BODY_BYTES_MAX, type EngineMethod, encodeIngest } from '#server/engine-socket/wire';
+import {
+  decodeError,
+  ENGINE_BODY_BYTES_MAX,
+  type EngineMethod,
+  encodeIngest,
+  encodeReadRows,
+  unpackRowsResult,
+} from '#server/engine-socket/wire';
 
 /** How long the region's process may take to answer, ms. Ingest may wait for the disk and for another region. */
 export interface EngineTimeouts {
@@ -88,6 +97,14 @@ export class EngineSocketClient implements RegionEngine {
       repeatable,
     });
     return answer as IngestResult;
+  }
+
+  async readRows(request: ReadRowsRequest): Promise<ReadRowsResult> {
+    const answer = await this.#call('readRows', {
+      body: encodeReadRows(request),
+      timeoutMs: request.budgetMs + this.#timeouts.callMs,
+    });
+    return unpackRowsResult(answer);
   }
 
   async views(): Promise<readonly FeatureView[]> {

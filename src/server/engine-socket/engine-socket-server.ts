@@ -3,7 +3,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { basename, dirname, join } from 'node:path';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import type { ConflictQuery, ReadCounters, RegionEngine } from '#region/engine-api';
-import { decodeIngest, ENGINE_BODY_BYTES_MAX, type EngineMethod, isEngineMethod } from '#server/engine-socket/wire';
+import {
+  decodeIngest,
+  decodeReadRows,
+  ENGINE_BODY_BYTES_MAX,
+  type EngineMethod,
+  isEngineMethod,
+  packRowsResult,
+} from '#server/engine-socket/wire';
 
 /** Requests worked on at a time; beyond it a caller gets OVERLOADED. */
 const REQUESTS_MAX = 1024;
@@ -116,6 +123,8 @@ async function call(engine: RegionEngine, method: EngineMethod, body: Buffer): P
       return engine.status();
     case 'ingest':
       return engine.ingest(decodeIngest(body));
+    case 'readRows':
+      return packRowsResult(await engine.readRows(decodeReadRows(json(body))));
     case 'views':
       return engine.views();
     case 'failover':

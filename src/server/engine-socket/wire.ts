@@ -1,18 +1,20 @@
 import { AntipodeError, ERROR_CODES, type ErrorCode } from '#core/errors';
-import type { IngestRequest } from '#region/engine-api';
+import type { Hlc } from '#core/time/hlc';
+import type { IngestRequest, ReadRowsRequest, ReadRowsResult } from '#region/engine-api';
 import { decodeChangeBatch, encodeChangeBatch } from '#server/change-batch';
 
 /**
  * How a serving process talks to the region's process on the same machine: HTTP over a Unix socket, JSON both ways. The
- * path names the method of `RegionEngine`; only `ingest` has a binary body:
+ * path names the method of `RegionEngine`; only `ingest` has a binary body (rows and keys of `readRows` are base64):
  *
- *   length of the JSON head (u32, big endian) · head {view, idempotencyKey} · change batch
+ *   length of the JSON head (u32, big endian) · head {view, idempotencyKey, observed} · change batch
  *
  * Both ends are the same release, started by the same parent; the socket is no public interface.
  */
 export const ENGINE_METHODS = [
   'status',
   'ingest',
+  'readRows',
   'views',
   'failover',
   'conflicts',
@@ -32,7 +34,8 @@ export function isEngineMethod(name: string): name is EngineMethod {
 }
 
 export function encodeIngest(request: IngestRequest): Buffer {
-  const head = Buffer.from(JSON.stringify({ view: request.view, idempotencyKey: request.idempotencyKey }), 'utf8');
+  const { view, idempotencyKey, observed } = request;
+  const head = Buffer.from(JSON.stringify({ view, idempotencyKey, observed }), 'utf8');
   const length = Buffer.allocUnsafe(4);
   length.writeUInt32BE(head.length);
   return Buffer.concat([length, head, encodeChangeBatch(request)]);
@@ -41,8 +44,31 @@ export function encodeIngest(request: IngestRequest): Buffer {
 export function decodeIngest(bytes: Buffer): IngestRequest {
   const headEnd = bytes.length < 4 ? Number.POSITIVE_INFINITY : 4 + bytes.readUInt32BE(0);
   if (headEnd > bytes.length) throw new AntipodeError('PROTOCOL_MISMATCH', 'an ingest message ends in its head');
-  const head = JSON.parse(bytes.toString('utf8', 4, headEnd)) as { view: string; idempotencyKey?: string };
-  return { ...decodeChangeBatch(bytes.subarray(headEnd)), view: head.view, idempotencyKey: head.idempotencyKey };
+  const head = JSON.parse(bytes.toString('utf8', 4, headEnd)) as {
+    view: string;
+    idempotencyKey?: string;
+    observed?: Hlc;
+  };
+  return { ...decodeChangeBatch(bytes.subarray(headEnd)), ...head };
+}
+
+export function encodeReadRows(request: ReadRowsRequest): Buffer {
+  return Buffer.from(JSON.stringify({ ...request, keys: request.keys.map((key) => key.toString('base64')) }), 'utf8');
+}
+
+export function decodeReadRows(body: unknown): ReadRowsRequest {
+  const request = body as Omit<ReadRowsRequest, 'keys'> & { readonly keys: readonly string[] };
+  return { ...request, keys: request.keys.map((key) => Buffer.from(key, 'base64')) };
+}
+
+/** An answer as JSON holds it. */
+export function packRowsResult(result: ReadRowsResult): unknown {
+  return { ...result, rows: result.rows.map((row) => row?.toString('base64') ?? null) };
+}
+
+export function unpackRowsResult(answer: unknown): ReadRowsResult {
+  const result = answer as Omit<ReadRowsResult, 'rows'> & { readonly rows: readonly (string | null)[] };
+  return { ...result, rows: result.rows.map((row) => (row === null ? null : Buffer.from(row, 'base64'))) };
 }
 
 export interface WireError {

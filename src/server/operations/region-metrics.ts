@@ -54,6 +54,27 @@ export async function regionMetrics(status: RegionStatus): Promise<string> {
     { region },
     status.streams.filter((stream) => stream.haltedReason !== null).length,
   );
+  gauge(
+    'antipode_streams_parked',
+    'Streams that wait because their next change is stamped too far ahead of the clock here.',
+    { region },
+    status.streams.filter((stream) => stream.parkedUntilMs !== null).length,
+  );
+  gauge(
+    'antipode_clock_fenced',
+    'Whether no writes are accepted because the wall clock is off those of most peers.',
+    { region },
+    Number(status.clock.fenced !== null),
+  );
+  for (const { peer, offsetMs, uncertaintyMs } of status.clock.offsets) {
+    gauge('antipode_clock_offset_seconds', "Peer's wall clock less this one's.", { region, peer }, offsetMs / 1000);
+    gauge(
+      'antipode_clock_offset_uncertainty_seconds',
+      'How far the offset may be off: half a round trip.',
+      { region, peer },
+      uncertaintyMs / 1000,
+    );
+  }
   counter(
     'antipode_read_requests_total',
     'Feature reads answered by all serving processes.',

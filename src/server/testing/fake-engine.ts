@@ -8,6 +8,8 @@ import type {
   IngestRequest,
   IngestResult,
   ReadCounters,
+  ReadRowsRequest,
+  ReadRowsResult,
   RegionEngine,
 } from '#region/engine-api';
 import type { ConflictCount, RegionStatus } from '#region/status';
@@ -24,6 +26,15 @@ export class FakeEngine implements RegionEngine {
   readonly conflictQueries: ConflictQuery[] = [];
   readonly reads: ReadCounters[] = [];
   known: FeatureView[] = [DRIVERS, ROUTES, EVERYTHING];
+  readonly rowReads: ReadRowsRequest[] = [];
+  /** What the next read of rows says beside the rows. */
+  answered: Omit<ReadRowsResult, 'rows'> = {
+    region: 'us-east',
+    epoch: 3,
+    stale: false,
+    seen: { epoch: 3, streams: { [STREAM]: 1300 } },
+    freshnessMs: 5,
+  };
   viewsAsked = 0;
   /** Thrown by every call while set. */
   failure: Error | undefined;
@@ -64,7 +75,19 @@ export class FakeEngine implements RegionEngine {
       duplicate,
       hub: 'us-east',
       positions: { [STREAM]: this.requests.length },
+      epoch: 3,
+      hlc: { wallMs: this.#clock.wallMs(), counter: this.requests.length },
     };
+  }
+
+  async readRows(request: ReadRowsRequest): Promise<ReadRowsResult> {
+    this.rowReads.push(request);
+    await this.#gate();
+    const rows = request.keys.map((key) => {
+      const stored = this.#reader?.row(key);
+      return stored === undefined ? null : Buffer.from(stored);
+    });
+    return { rows, ...this.answered };
   }
 
   async views(): Promise<readonly FeatureView[]> {

@@ -8,6 +8,7 @@ import { encodeJsonRecord, SERVING_STATE_KEY, type ServingState } from '#region/
 export class FakeReader implements OnlineReader {
   readonly rows = new Map<string, Buffer>();
   readonly values = new Map<string, Buffer>();
+  readonly positions = new Map<string, number>();
   readonly #shared = Buffer.alloc(1024 * 1024);
   /** Lookups so far. */
   lookups = 0;
@@ -31,6 +32,14 @@ export class FakeReader implements OnlineReader {
 
   scan(): (readonly [Buffer, Buffer])[] {
     return [];
+  }
+
+  checkpoint(stream: string): number {
+    return this.positions.get(stream) ?? 0;
+  }
+
+  checkpoints(): Map<string, number> {
+    return new Map(this.positions);
   }
 
   async close(): Promise<void> {}

@@ -86,8 +86,24 @@ export function servingState(nowMs: number, state: ServingState['state'] = 'serv
     state,
     region: 'eu-west',
     namespaces: {
-      flights: { hub: 'us-east', epoch: 3, freshnessAnchorMs: nowMs - 120, positions: { [STREAM]: 1201 } },
-      types: { hub: null, epoch: 1, freshnessAnchorMs: nowMs - 700, positions: {} },
+      flights: {
+        hub: 'us-east',
+        epoch: 3,
+        freshnessAnchorMs: nowMs - 120,
+        certainAnchorMs: nowMs - 620,
+        sealedBefore: 3,
+        folded: [],
+        positions: { [STREAM]: 1201 },
+      },
+      types: {
+        hub: null,
+        epoch: 1,
+        freshnessAnchorMs: nowMs - 700,
+        certainAnchorMs: nowMs - 1200,
+        sealedBefore: 1,
+        folded: [],
+        positions: {},
+      },
     },
   };
 }
@@ -134,6 +150,7 @@ export function regionStatus(nowMs: number): RegionStatus {
         lag: { count: 1201, p50Ms: 45, p99Ms: 80, maxMs: 95 },
         durableAt: {},
         haltedReason: null,
+        parkedUntilMs: null,
       },
     ],
     links: [
@@ -169,6 +186,7 @@ export function regionStatus(nowMs: number): RegionStatus {
         pairs: [{ origins: ['eu-west', 'us-east'], concurrent: 3, undecidable: 1 }],
       },
     ],
+    clock: { fenced: null, offsets: [{ peer: 'us-east', offsetMs: 12, uncertaintyMs: 40 }] },
     events: [],
   };
 }

@@ -1,0 +1,62 @@
+import type { Hlc } from '#core/time/hlc';
+import type { IngestResult } from '#region/engine-api';
+import type { NamespaceAuthority } from '#region/failover/namespace-authority';
+import type { Tails } from '#region/failover/tails';
+import { decodeForwarded, type Ingest } from '#region/ingest/ingest';
+import type { RequestHandlers } from '#region/replicate/rpc';
+import { unpackFrames } from '#region/replicate/wire';
+import type { RowReads } from '#region/serve/row-reads';
+
+/** What this region answers its peers beside its streams: promises, writes, reads and tails that they hand on. */
+export function linkRequests(options: {
+  /** Throws STREAM_NOT_FOUND. */
+  readonly namespaceOf: (name: string) => { readonly authority: NamespaceAuthority; readonly tails: Tails };
+  readonly ingest: Ingest;
+  readonly rowReads: RowReads;
+}): RequestHandlers {
+  const { namespaceOf, ingest, rowReads } = options;
+
+  return {
+    promise: async ({ namespace, epoch, revision, candidate }) => ({
+      answer: { heads: await namespaceOf(namespace).authority.promise(epoch, revision, candidate) },
+    }),
+    drain: async ({ namespace, epoch, candidate }) => ({
+      answer: await namespaceOf(namespace).authority.drain(epoch, candidate),
+    }),
+    ingest: async ({ view, version, idempotencyKey, observed }, blob) => ({
+      answer: mutable(
+        await ingest.submit(
+          {
+            view,
+            version,
+            idempotencyKey: idempotencyKey ?? undefined,
+            observed: observed ?? undefined,
+            changes: decodeForwarded(blob),
+          },
+          { forwarded: true },
+        ),
+      ),
+    }),
+    rows: async ({ seen, maxStalenessMs, ...read }, keys) => {
+      const request = { ...read, seen: seen ?? undefined, maxStalenessMs: maxStalenessMs ?? undefined };
+      const { result, blob } = await rowReads.readForwarded(request, keys);
+      const { epoch, freshnessMs } = result;
+      return { answer: { epoch, freshnessMs, seen: { ...result.seen, streams: { ...result.seen.streams } } }, blob };
+    },
+    replay: async ({ namespace, stream }, blob) => ({
+      answer: { replayedTo: await namespaceOf(namespace).tails.take(stream, unpackFrames(blob)) },
+    }),
+  };
+}
+
+function mutable(result: IngestResult): {
+  accepted: number;
+  quarantined: { index: number; code: string; message: string }[];
+  duplicate: boolean;
+  hub: string;
+  positions: Record<string, number>;
+  epoch: number;
+  hlc: Hlc;
+} {
+  return { ...result, quarantined: [...result.quarantined], positions: { ...result.positions } };
+}
