@@ -65,6 +65,24 @@ export const ERROR_CODES = {
     cause: 'A row does not fit the definition of its feature view.',
     remedy: 'Correct the named column of the named row.',
   },
+  PARTIAL_ROW_INVALID: {
+    disposition: 'reject',
+    status: 422,
+    cause: 'A row holds some of the features only, and its view or the features named do not allow that.',
+    remedy: 'Send whole rows, or give the view granularity: feature and name each feature once.',
+  },
+  PRODUCER_INVALID: {
+    disposition: 'reject',
+    status: 422,
+    cause: 'A write to a counter view names no producer with a sequence, or a write to another view names one.',
+    remedy: 'Send a producer and its sequence with every write of running totals, and with no other write.',
+  },
+  COUNTER_FULL: {
+    disposition: 'reject',
+    status: 422,
+    cause: 'The counter holds the totals of as many producers as it can.',
+    remedy: 'Write under a name that is known already, or delete the key and begin again with fewer producers.',
+  },
   ROW_EVENT_TIME_AHEAD: {
     disposition: 'reject',
     status: 422,

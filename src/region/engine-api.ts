@@ -1,3 +1,4 @@
+import type { Producer } from '#core/codec/counter-state';
 import type { FeatureView } from '#core/model/feature-view';
 import type { ReadFallback, ReadLevel } from '#core/model/read-policy';
 import type { SeenPositions } from '#core/model/session-token';
@@ -13,8 +14,13 @@ export interface IngestChange {
   readonly eventTimeUs: number;
   /** Entity key bytes (`ViewCodec.encodeKey`). */
   readonly key: Buffer;
-  /** Avro bytes of the row (`ViewCodec.encodeRow`); empty for a delete. */
+  /** Avro bytes of the row (`ViewCodec.encodeRow`), or of the features named below (`encodeFeatures`); empty for a delete. */
   readonly row: Buffer;
+  /**
+   * Places (in the view's order, rising) of the features that a partial upsert carries; the others keep what they have.
+   * Left out: all features. Only for views with feature granularity.
+   */
+  readonly features?: readonly number[] | undefined;
 }
 
 export interface IngestRequest {
@@ -26,6 +32,11 @@ export interface IngestRequest {
   readonly idempotencyKey?: string | undefined;
   /** Clock reading of the client's session: the write is stamped above it. CLOCK_SKEWED when it lies too far ahead. */
   readonly observed?: Hlc | undefined;
+  /**
+   * Who sends the running totals in these rows; required for upserts of counter views, refused for others. A row of a
+   * greater sequence replaces the producer's earlier one, whichever region took it; a lesser or equal one changes nothing.
+   */
+  readonly producer?: Producer | undefined;
 }
 
 export interface QuarantinedChange {

@@ -23,7 +23,7 @@ export function linkRequests(options: {
     drain: async ({ namespace, epoch, candidate }) => ({
       answer: await namespaceOf(namespace).authority.drain(epoch, candidate),
     }),
-    ingest: async ({ view, version, idempotencyKey, observed }, blob) => ({
+    ingest: async ({ view, version, idempotencyKey, observed, producer }, blob) => ({
       answer: mutable(
         await ingest.submit(
           {
@@ -31,6 +31,7 @@ export function linkRequests(options: {
             version,
             idempotencyKey: idempotencyKey ?? undefined,
             observed: observed ?? undefined,
+            producer: producer ?? undefined,
             changes: decodeForwarded(blob),
           },
           { forwarded: true },

@@ -1,3 +1,4 @@
+import { featureBitmapBytes, readFeatureBitmap, writeFeatureBitmap } from '#core/codec/changes';
 import { KEY_BYTES_MAX, ROW_BYTES_MAX } from '#core/codec/value-limits';
 import { AntipodeError, assert } from '#core/errors';
 import type { IngestChange } from '#region/engine-api';
@@ -6,9 +7,11 @@ import type { IngestChange } from '#region/engine-api';
  * A batch of changes on its way to a region: the body of `POST /v1/ingest/:view`, made by the command line's pipelines.
  *
  *   version 1 (u8, 1) · view version (16 bytes) · count (u32) · then for each change
- *   operation (u8: 1 upsert, 0 delete) · event time (i64, microseconds) · key length (u32) · key · row length (u32) · row
+ *   operation (u8: 1 upsert, 0 delete, 2 partial upsert) · event time (i64, microseconds) · key length (u32) · key ·
+ *   [bitmap length (u8) · bitmap] · row length (u32) · row
  *
- * Numbers are big endian. The same changes give the same bytes, and nothing else is decoded: no unknown operation, no
+ * The bitmap, of partial upserts only, names the features that the row holds (`core/codec/changes`). Numbers are big
+ * endian. The same changes give the same bytes, and nothing else is decoded: no unknown operation, no
  * delete with a row, no byte left over.
  */
 export interface ChangeBatch {
@@ -24,6 +27,9 @@ export const CHANGE_BATCH_CHANGES_MAX = 20_000;
 export const CHANGE_BATCH_BYTES_MAX = 16 * 1024 * 1024;
 
 const FORMAT = 1;
+const DELETE = 0;
+const UPSERT = 1;
+const PARTIAL = 2;
 const HEADER_BYTES = 21;
 const VERSION_BYTES = 16;
 /** Of a change without key and row. */
@@ -33,7 +39,8 @@ const VERSION = /^[0-9a-f]{32}$/;
 export function encodeChangeBatch(batch: ChangeBatch): Buffer {
   assert(VERSION.test(batch.version), 'a view version has 32 hexadecimal digits');
   const size = batch.changes.reduce(
-    (sum, change) => sum + CHANGE_BYTES + change.key.length + change.row.length,
+    (sum, { key, row, features }) =>
+      sum + CHANGE_BYTES + key.length + row.length + (features === undefined ? 0 : featureBitmapBytes(features)),
     HEADER_BYTES,
   );
   const bytes = Buffer.allocUnsafe(size);
@@ -42,12 +49,13 @@ export function encodeChangeBatch(batch: ChangeBatch): Buffer {
   let at = bytes.writeUInt32BE(batch.changes.length, 1 + VERSION_BYTES);
   for (const change of batch.changes) {
     assert(Number.isSafeInteger(change.eventTimeUs), 'an event time is a whole number of microseconds');
-    bytes[at] = change.operation === 'upsert' ? 1 : 0;
+    bytes[at] = change.features !== undefined ? PARTIAL : change.operation === 'upsert' ? UPSERT : DELETE;
     const high = Math.floor(change.eventTimeUs / 0x1_0000_0000);
     at = bytes.writeInt32BE(high, at + 1);
     at = bytes.writeUInt32BE(change.eventTimeUs - high * 0x1_0000_0000, at);
     at = bytes.writeUInt32BE(change.key.length, at);
     at += change.key.copy(bytes, at);
+    if (change.features !== undefined) at = writeFeatureBitmap(bytes, at, change.features);
     at = bytes.writeUInt32BE(change.row.length, at);
     at += change.row.copy(bytes, at);
   }
@@ -84,27 +92,32 @@ function decodeChange(
 ): { readonly change: IngestChange; readonly end: number } {
   if (bytes.length - start < CHANGE_BYTES) throw malformed(`the bytes end in change ${index}`);
   const operation = bytes[start];
-  if (operation !== 0 && operation !== 1) throw malformed(`operation ${operation} of change ${index} is not known`);
+  if (operation !== DELETE && operation !== UPSERT && operation !== PARTIAL)
+    throw malformed(`operation ${operation} of change ${index} is not known`);
   const eventTimeUs = bytes.readInt32BE(start + 1) * 0x1_0000_0000 + bytes.readUInt32BE(start + 5);
   if (!Number.isSafeInteger(eventTimeUs)) throw malformed(`the event time of change ${index} is out of range`);
   const keyStart = start + 13;
   const keyLength = bytes.readUInt32BE(start + 9);
   if (keyLength > KEY_BYTES_MAX)
     throw malformed(`a key of ${keyLength} bytes in change ${index}, at most ${KEY_BYTES_MAX}`);
-  const rowStart = keyStart + keyLength + 4;
+  const keyEnd = keyStart + keyLength;
+  const bitmap = operation === PARTIAL ? readFeatureBitmap(bytes, keyEnd) : undefined;
+  if (operation === PARTIAL && bitmap === undefined) throw malformed(`change ${index} names no features`);
+  const rowStart = (bitmap?.end ?? keyEnd) + 4;
   if (rowStart > bytes.length) throw malformed(`the bytes end in the key of change ${index}`);
   const rowLength = bytes.readUInt32BE(rowStart - 4);
   if (rowLength > ROW_BYTES_MAX)
     throw malformed(`a row of ${rowLength} bytes in change ${index}, at most ${ROW_BYTES_MAX}`);
   const end = rowStart + rowLength;
   if (end > bytes.length) throw malformed(`the bytes end in the row of change ${index}`);
-  if (operation === 0 && rowLength > 0) throw malformed(`change ${index} is a delete with a row`);
+  if (operation === DELETE && rowLength > 0) throw malformed(`change ${index} is a delete with a row`);
   return {
     change: {
-      operation: operation === 1 ? 'upsert' : 'delete',
+      operation: operation === DELETE ? 'delete' : 'upsert',
       eventTimeUs,
-      key: bytes.subarray(keyStart, keyStart + keyLength),
+      key: bytes.subarray(keyStart, keyEnd),
       row: bytes.subarray(rowStart, end),
+      ...(bitmap === undefined ? {} : { features: bitmap.places }),
     },
     end,
   };

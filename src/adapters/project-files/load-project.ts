@@ -32,7 +32,8 @@ export interface Project {
  */
 export async function loadProject(folder: string): Promise<Project> {
   const config = await loadTopology(folder);
-  const views = await loadViews(folder, Object.keys(config.namespaces));
+  const topology = { namespaces: Object.keys(config.namespaces), regions: Object.keys(config.regions) };
+  const views = await loadViews(folder, topology);
   return { folder: resolve(folder), config, views };
 }
 
@@ -52,8 +53,11 @@ export async function loadTopology(folder: string): Promise<TopologyConfig> {
   return parsed.value;
 }
 
-/** Reads features/*.yaml; `namespaces` are those of the topology. */
-export async function loadViews(folder: string, namespaces: readonly string[]): Promise<readonly FeatureView[]> {
+/** Reads features/*.yaml; namespaces and regions are those of the topology. */
+export async function loadViews(
+  folder: string,
+  topology: { readonly namespaces: readonly string[]; readonly regions: readonly string[] },
+): Promise<readonly FeatureView[]> {
   const issues: FileIssue[] = [];
   const files: YamlFile[] = [];
   const documents: FeaturesDocument[] = [];
@@ -74,7 +78,7 @@ export async function loadViews(folder: string, namespaces: readonly string[]): 
   }
   // References between files are only meaningful when every file was understood.
   if (issues.length > 0) throw issuesError('DEFINITION_INVALID', issues);
-  const built = buildFeatureViews(documents, namespaces);
+  const built = buildFeatureViews(documents, topology);
   if (built.issues.length > 0) {
     throw issuesError(
       'DEFINITION_INVALID',

@@ -7,8 +7,10 @@ import {
   payloadStart,
   ROW_DELETED,
   ROW_LIVE,
+  readGeneration,
   writeCell,
 } from '#core/codec/cell';
+import { foldState, type Slice } from '#core/codec/counter-state';
 import type { ViewCodec } from '#core/codec/view-codec';
 import { AntipodeError } from '#core/errors';
 import type { FeatureValue, FeatureView, Resolver } from '#core/model/feature-view';
@@ -56,18 +58,18 @@ export function hasGeneration(resolver: Resolver): boolean {
 /** What a change leaves in an empty store. ROW_INVALID when its row does not hold the features it names. */
 export function encodeStored(codec: ViewCodec, change: StampedChange): Buffer {
   const { view } = codec;
+  const { eventTimeUs, hlc, source, seq, operation, features, row } = change;
   const generation = hasGeneration(view.resolver) ? change.generation : null;
-  const { row, features, ...rest } = change;
-  if (view.granularity === 'row') return encodeCell({ ...rest, generation, payload: row });
-  if (change.operation === 'delete') {
-    const tombstone = { ...rest, generation, payload: EMPTY };
-    return joinCells(view.features.map(() => tombstone));
+  const cell = (payload: Buffer): CellParts => ({ eventTimeUs, hlc, source, seq, operation, generation, payload });
+  if (view.granularity === 'row') {
+    if (features !== undefined) throw undecodable(view);
+    return encodeCell(cell(row));
   }
   const cells: (CellParts | undefined)[] = new Array(view.features.length).fill(undefined);
+  if (operation === 'delete') return joinCells(cells.fill(cell(EMPTY)));
   const places = features ?? view.features.map((_, place) => place);
   const payloads = codec.splitRow(row, places);
-  for (let i = 0; i < places.length; i++)
-    cells[places[i] as number] = { ...rest, generation, payload: payloads[i] as Buffer };
+  for (let i = 0; i < places.length; i++) cells[places[i] as number] = cell(payloads[i] as Buffer);
   return joinCells(cells);
 }
 
@@ -100,7 +102,7 @@ export function cellSpans(value: Buffer, features: number): number[] | undefined
 }
 
 /** Puts cells together again: each a range of one of two values, as `cellSpans` gave them. */
-export function pickCells(picks: readonly { readonly from: Buffer; readonly start: number; readonly end: number }[]) {
+export function pickCells(picks: readonly Slice[]): Buffer {
   const size = picks.reduce((sum, { start, end }) => sum + LENGTH_BYTES + end - start, 0);
   const target = Buffer.allocUnsafe(size);
   let at = 0;
@@ -111,6 +113,23 @@ export function pickCells(picks: readonly { readonly from: Buffer; readonly star
   return target;
 }
 
+/** The latest event time and the greatest generation of a stored row's cells: what its next change goes by (P3, P9.1). */
+export function storedExtent(codec: ViewCodec, value: Buffer): { eventTimeUs: number; generation: number } {
+  const { granularity, resolver, features } = codec.view;
+  const withGeneration = hasGeneration(resolver);
+  if (granularity === 'row')
+    return { eventTimeUs: readEventTimeUs(value), generation: withGeneration ? readGeneration(value) : 0 };
+  const extent = { eventTimeUs: Number.MIN_SAFE_INTEGER, generation: 0 };
+  const spans = cellSpans(value, features.length) ?? [];
+  for (let i = 0; i < spans.length; i += 2) {
+    const start = spans[i] as number;
+    if (start === spans[i + 1]) continue;
+    extent.eventTimeUs = Math.max(extent.eventTimeUs, readEventTimeUs(value, start));
+    if (withGeneration) extent.generation = Math.max(extent.generation, readGeneration(value, start));
+  }
+  return extent;
+}
+
 /** Reads a stored row for serving. ROW_INVALID when the bytes are not what `encodeStored` or a merge gives (I15). */
 export function readStored(codec: ViewCodec, value: Buffer): StoredRow {
   const { view } = codec;
@@ -119,7 +138,11 @@ export function readStored(codec: ViewCodec, value: Buffer): StoredRow {
   const start = payloadStart(value, 0, hasGeneration(view.resolver));
   if (!(start <= value.length)) throw undecodable(view);
   if (!liveFlag(value, 0, view)) return { live: false, values: [], eventTimeUs, eventTimesUs: null };
-  return { live: true, values: codec.decodeRow(value, start, value.length), eventTimeUs, eventTimesUs: null };
+  const values =
+    view.resolver.kind === 'counter'
+      ? foldState(codec, value, start, value.length)
+      : codec.decodeRow(value, start, value.length);
+  return { live: true, values, eventTimeUs, eventTimesUs: null };
 }
 
 function readFeatures(codec: ViewCodec, value: Buffer): StoredRow {

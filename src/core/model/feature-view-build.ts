@@ -1,7 +1,8 @@
 import { type ConfigIssue, didYouMean, quote, type Validated, validate } from '#core/config/issue';
-import type { Feature, FeatureView, FileSource, JoinKey } from '#core/model/feature-view';
+import type { Feature, FeatureView, FileSource, JoinKey, Resolver } from '#core/model/feature-view';
 import { byName, JOIN_KEYS_MAX, parseFeatureType, withVersion } from '#core/model/feature-view-definition';
 import { type FeaturesDocument, featuresDocumentSchema } from '#core/model/feature-view-document';
+import { resolverFaults } from '#core/model/resolver';
 
 type EntityDocument = FeaturesDocument['entities'][number];
 type ViewDocument = FeaturesDocument['featureViews'][number];
@@ -17,12 +18,12 @@ export function parseFeaturesDocument(raw: unknown): Validated<FeaturesDocument>
 
 /**
  * Builds the feature views of a project from all its documents: an entity may stand in another document than the views
- * that use it. Returns every fault found, and the views that have none. `namespaces`: those of the topology; unchecked
- * when left out.
+ * that use it. Returns every fault found, and the views that have none. Namespaces and regions of the topology are
+ * unchecked when it is left out.
  */
 export function buildFeatureViews(
   documents: readonly FeaturesDocument[],
-  namespaces?: readonly string[],
+  topology?: { readonly namespaces: readonly string[]; readonly regions: readonly string[] },
 ): {
   readonly views: readonly FeatureView[];
   readonly issues: readonly DefinitionIssue[];
@@ -47,6 +48,7 @@ export function buildFeatureViews(
         ? [{ path: ['name'], message: `the feature view "${view.name}" is defined twice` }]
         : [];
       names.add(view.name);
+      const namespaces = topology?.namespaces;
       if (namespaces !== undefined && !namespaces.includes(view.namespace)) {
         faults.push({
           path: ['namespace'],
@@ -54,7 +56,7 @@ export function buildFeatureViews(
           remedy: `Namespaces: ${namespaces.join(', ')}.`,
         });
       }
-      const built = buildView(view, entities, faults);
+      const built = buildView(view, entities, topology?.regions, faults);
       if (built !== undefined) views.push(built);
       for (const fault of faults) issues.push({ document, ...fault, path: ['featureViews', index, ...fault.path] });
     });
@@ -65,6 +67,7 @@ export function buildFeatureViews(
 function buildView(
   view: ViewDocument,
   entities: ReadonlyMap<string, EntityDocument>,
+  regions: readonly string[] | undefined,
   faults: ConfigIssue[],
 ): FeatureView | undefined {
   const joinKeys: JoinKey[] = [];
@@ -110,15 +113,18 @@ function buildView(
   const ttlSeconds = view.ttl === undefined ? null : view.ttl / 1000;
   if (ttlSeconds !== null && !Number.isInteger(ttlSeconds))
     faults.push({ path: ['ttl'], message: 'the ttl is not a whole number of seconds' });
+  const features = view.features.map(buildFeature).sort(byName);
+  const resolver = buildResolver(view.resolver);
+  faults.push(...resolverFaults({ resolver, granularity: view.granularity, features }, regions));
   if (faults.length > 0) return undefined;
   return withVersion({
     name: view.name,
     namespace: view.namespace,
     joinKeys: joinKeys.sort(byName),
-    features: view.features.map(buildFeature).sort(byName),
+    features,
     ttlSeconds,
-    resolver: { kind: 'last-writer-wins' },
-    granularity: 'row',
+    resolver,
+    granularity: view.granularity,
     eventTimeAheadMsMax: view.eventTimeAhead,
     sources,
     sql,
@@ -127,6 +133,13 @@ function buildView(
     description: view.description,
     tags: view.tags,
   });
+}
+
+function buildResolver(document: ViewDocument['resolver']): Resolver {
+  if (document === 'max' || document === 'min') return { kind: document, by: null };
+  if (typeof document === 'string') return { kind: document };
+  if ('region-priority' in document) return { kind: 'region-priority', regions: document['region-priority'] };
+  return 'max' in document ? { kind: 'max', by: document.max } : { kind: 'min', by: document.min };
 }
 
 function buildFeature(feature: ViewDocument['features'][number]): Feature {

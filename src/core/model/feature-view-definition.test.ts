@@ -267,8 +267,9 @@ test('a definition frame that this release does not understand is undecodable, o
   };
   assert.equal(code(text), 'decoded');
   assert.equal(code(text.replace('"int32"', '"decimal128"')), 'DEFINITION_UNDECODABLE');
-  assert.equal(code(text.replace('last-writer-wins', 'counter')), 'DEFINITION_UNDECODABLE');
-  assert.equal(code(text.replace('"granularity":"row"', '"granularity":"feature"')), 'DEFINITION_UNDECODABLE');
+  assert.equal(code(text.replace('last-writer-wins', 'median')), 'DEFINITION_UNDECODABLE');
+  assert.equal(code(text.replace('"granularity":"row"', '"granularity":"list"')), 'DEFINITION_UNDECODABLE');
+  assert.equal(code(text.replace('"granularity":"row"', '"granularity":"feature"')), 'DEFINITION_INVALID');
   assert.equal(code(text.replace('"sql"', '"mask":1,"sql"')), 'DEFINITION_UNDECODABLE');
   assert.equal(code('{}'), 'DEFINITION_UNDECODABLE');
   assert.equal(code(''), 'DEFINITION_UNDECODABLE');

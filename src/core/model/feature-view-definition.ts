@@ -5,6 +5,7 @@ import { columnNameFault, nameFault } from '#core/config/names';
 import { AntipodeError } from '#core/errors';
 import { sha256Hex } from '#core/hash';
 import type { FeatureType, FeatureView, Resolver, ScalarType } from '#core/model/feature-view';
+import { resolverFaults } from '#core/model/resolver';
 
 const SCALAR_NAMES = ['int32', 'int64', 'float32', 'float64', 'bool', 'string', 'bytes', 'timestamp'] as const;
 export const KEY_TYPE_NAMES = ['int32', 'int64', 'bool', 'string', 'bytes', 'timestamp'] as const;
@@ -19,6 +20,7 @@ const VERSION = /^[0-9a-f]{32}$/;
 export const FEATURES_MAX = 1000;
 export const JOIN_KEYS_MAX = 8;
 export const SOURCES_MAX = 32;
+export const REGIONS_MAX = 64;
 export const SQL_CHARACTERS_MAX = 64 * 1024;
 export const TEXT_CHARACTERS_MAX = 4096;
 const DEFINITION_BYTES_MAX = 1024 * 1024;
@@ -98,6 +100,13 @@ export function encodeDefinition(view: FeatureView): Buffer {
 const wireName = z.string().refine((name) => nameFault(name) === undefined);
 const wireColumn = z.string().refine((name) => columnNameFault(name) === undefined);
 
+const wireResolver = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('last-writer-wins') }),
+  z.strictObject({ kind: z.literal('region-priority'), regions: z.array(z.string()).min(1).max(REGIONS_MAX) }),
+  z.strictObject({ kind: z.enum(['max', 'min']), by: z.string().nullable() }),
+  z.strictObject({ kind: z.literal('counter') }),
+]);
+
 const wireSchema = z.strictObject({
   about: z.strictObject({
     description: z.string().max(TEXT_CHARACTERS_MAX),
@@ -111,14 +120,14 @@ const wireSchema = z.strictObject({
     features: z
       .array(z.strictObject({ name: wireColumn, nullable: z.boolean(), type: z.enum(TYPE_NAMES) }))
       .max(FEATURES_MAX),
-    granularity: z.literal('row'),
+    granularity: z.enum(['row', 'feature']),
     joinKeys: z
       .array(z.strictObject({ name: wireColumn, type: z.enum(KEY_TYPE_NAMES) }))
       .min(1)
       .max(JOIN_KEYS_MAX),
     name: wireName,
     namespace: wireName,
-    resolver: z.strictObject({ kind: z.literal('last-writer-wins') }),
+    resolver: wireResolver,
     sources: z
       .array(z.strictObject({ format: z.enum(['parquet', 'csv', 'json']), name: wireName, path: z.string() }))
       .max(SOURCES_MAX),
@@ -179,6 +188,9 @@ export function decodeDefinition(bytes: Uint8Array): FeatureView {
       `the definition of view ${view.name} has a feature named as a join key`,
     );
   }
+  const [fault] = resolverFaults(decoded);
+  if (fault !== undefined)
+    throw new AntipodeError('DEFINITION_INVALID', `the definition of view ${view.name}: ${fault.message}`);
   return decoded;
 }
 

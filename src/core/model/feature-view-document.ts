@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import { columnNameSchema, nameSchema } from '#core/config/names';
+import { columnNameSchema, nameSchema, regionNameSchema } from '#core/config/names';
 import { durationSchema } from '#core/config/units';
 import {
   FEATURES_MAX,
   JOIN_KEYS_MAX,
   KEY_TYPE_NAMES,
+  REGIONS_MAX,
   SOURCES_MAX,
   SQL_CHARACTERS_MAX,
   TEXT_CHARACTERS_MAX,
@@ -62,6 +63,30 @@ const sourceSchema = z
   })
   .meta({ description: 'Files that DuckDB scans.' });
 
+const RESOLVERS =
+  'a resolver is last-writer-wins, max, min, counter, { max: <feature> }, { min: <feature> } or { region-priority: [<region>, …] }';
+
+const resolverSchema = z
+  .union(
+    [
+      z.enum(['last-writer-wins', 'max', 'min', 'counter']),
+      z.strictObject({ max: columnNameSchema.describe('The row with the greatest value of this feature stays.') }),
+      z.strictObject({ min: columnNameSchema.describe('The row with the least value of this feature stays.') }),
+      z.strictObject({
+        'region-priority': z
+          .array(regionNameSchema)
+          .min(1, 'the list of regions is empty')
+          .max(REGIONS_MAX, `at most ${REGIONS_MAX} regions are allowed`)
+          .describe('Regions from the first choice down; a region that is not listed comes last.'),
+      }),
+    ],
+    RESOLVERS,
+  )
+  .default('last-writer-wins')
+  .describe(
+    'How two writes of one key become one, the same in every region: the later event time, the first of the regions, the greatest or least value, or the sum of the producers’ running totals.',
+  );
+
 const viewSchema = z
   .strictObject({
     name: nameSchema,
@@ -78,6 +103,13 @@ const viewSchema = z
       .optional()
       .describe(
         'Older rows are served as OUTSIDE_MAX_AGE, such as 7d or 90m, or a number of seconds. Left out: never.',
+      ),
+    resolver: resolverSchema,
+    granularity: z
+      .enum(['row', 'feature'])
+      .default('row')
+      .describe(
+        'What a write replaces: the row as a whole, or each feature it carries, with an event time of its own.',
       ),
     owner: text('the owner').default(''),
     description: text('the description').default(''),

@@ -1,7 +1,6 @@
 import { type CellSource, cellSource } from '#core/codec/cell';
 import { decodeChanges } from '#core/codec/changes';
 import { decodeFrame, type Frame, type IdempotencyEntry, type ReplaySource } from '#core/codec/frame';
-import { encodeStored } from '#core/codec/stored-value';
 import { AntipodeError, assert, toAntipodeError } from '#core/errors';
 import { LogHistogram } from '#core/histogram';
 import type { Merge } from '#core/merge/merge-of';
@@ -23,6 +22,7 @@ import {
   type ServingState,
   undecodableKey,
 } from '#region/apply/records';
+import { addSizes, mergedGrowth, storedForm } from '#region/apply/row-forms';
 import { definitionKey, type ViewRegistry } from '#region/apply/view-registry';
 import type { HlcService } from '#region/ingest/hlc-service';
 import type { EventList } from '#region/observe/events';
@@ -271,7 +271,8 @@ export class Applier {
       watch.decided(key, stored, incoming, index, decision);
       return decision;
     };
-    const batch = { rows, checkpoints: new Map([[stream, position]]), records, extra: watch.bound() };
+    const extra = addSizes(watch.bound(), mergedGrowth(this.#store, rows, merges));
+    const batch = { rows, checkpoints: new Map([[stream, position]]), records, extra };
     await this.#store.apply(batch, decide, () => watch.records());
     watch.commit();
     this.#checkpoints.set(stream, position);
@@ -345,14 +346,14 @@ export class Applier {
         throw new AntipodeError('FRAME_CORRUPT', `change ${change.offset} of ${frame.stream} has an impossible stamp`);
       rows.push({
         key: codec.rowKey(change.key),
-        value: encodeStored(codec, {
+        value: storedForm(codec, {
           eventTimeUs: change.eventTimeUs,
           hlc: { wallMs: base.wallMs, counter: base.counter + change.offset },
           source,
           seq: original.from + change.offset + 1,
           operation: change.operation,
-          generation: 0,
-          features: undefined,
+          generation: change.generation ?? 0,
+          features: change.features,
           row: change.row,
         }),
       });

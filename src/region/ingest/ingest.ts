@@ -115,7 +115,7 @@ export class Ingest {
     const { last: hlc } = this.#stamps;
     if (changes.length === 0)
       return { accepted: 0, quarantined, duplicate: false, hub, positions: {}, epoch: namespace.gate.epoch(), hlc };
-    const receipt = await namespace.writer.write(codec, changes, key);
+    const receipt = await namespace.writer.write(codec, changes, key, request.producer);
     if (receipt.duplicate) this.#duplicateRequests += 1;
     else this.#accepted.add(changes.length, this.#clock.monotonicMs());
     return {
@@ -150,8 +150,8 @@ export class Ingest {
       count,
       encodeChanges(request.changes.map((change, offset) => ({ ...change, offset }))),
     ]);
-    const { view, version, observed = null } = request;
-    const body = { view, version, idempotencyKey: key, observed };
+    const { view, version, observed = null, producer = null } = request;
+    const body = { view, version, idempotencyKey: key, observed, producer };
     try {
       const { answer } = await this.#peers.request(hub, 'ingest', body, { timeoutMs: FORWARD_TIMEOUT_MS, blob });
       return answer;
@@ -174,5 +174,12 @@ export function decodeForwarded(blob: Buffer): IngestRequest['changes'] {
   const count = blob.readUInt32BE(0);
   if (count > (blob.length - 4) / CHANGE_BYTES_MIN)
     throw new AntipodeError('PROTOCOL_MISMATCH', 'a forwarded write has an impossible count');
-  return decodeChanges(blob.subarray(4), count);
+  // Generations are the hub's to give.
+  return decodeChanges(blob.subarray(4), count).map(({ operation, eventTimeUs, key, row, features }) => ({
+    operation,
+    eventTimeUs,
+    key,
+    row,
+    features,
+  }));
 }

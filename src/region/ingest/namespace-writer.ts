@@ -1,9 +1,9 @@
 import type { Change } from '#core/codec/changes';
+import type { Producer } from '#core/codec/counter-state';
 import type { ReplaySource } from '#core/codec/frame';
 import type { ViewCodec } from '#core/codec/view-codec';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import { fnv1a } from '#core/hash';
-import { readEventTimeUs } from '#core/model/stamp';
 import type { StreamKey } from '#core/model/stream';
 import type { Hlc } from '#core/time/hlc';
 import type { Clock } from '#ports/clock';
@@ -18,6 +18,7 @@ import { FrameBuilder, type FramePart, type PartIdentity, type ReplayEntry } fro
 import type { HlcService } from '#region/ingest/hlc-service';
 import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
 import { InFlightKeys, reused } from '#region/ingest/in-flight-keys';
+import { PriorValues } from '#region/ingest/prior-values';
 import { requestDigest } from '#region/ingest/request-digest';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 
@@ -134,18 +135,23 @@ export class NamespaceWriter {
    * A client's write, under its idempotency key if it gave one: the same key gets the same answer, whether the first try is
    * on its way or applied.
    */
-  async write(codec: ViewCodec, changes: readonly IngestChange[], key: string | null): Promise<WriteReceipt> {
+  async write(
+    codec: ViewCodec,
+    changes: readonly IngestChange[],
+    key: string | null,
+    producer?: Producer,
+  ): Promise<WriteReceipt> {
     const bytes = changes.reduce((sum, change) => sum + change.key.length + change.row.length + 32, 0);
     const partitions = this.#split(changes);
     if (key === null) {
-      const parts = mapValues(partitions, (part) => this.#part(codec, part, null, 0));
+      const parts = mapValues(partitions, (part) => this.#part(codec, part, null, 0, producer));
       return {
         duplicate: false,
         positions: await this.#enqueue({ kind: 'client', write: { codec, parts } }, bytes).answer,
       };
     }
     const name = InFlightKeys.nameOf(codec.view.name, key);
-    const digest = requestDigest(changes);
+    const digest = requestDigest(changes, producer);
     for (let running = this.#inFlight.get(name); running !== undefined; running = this.#inFlight.get(name)) {
       if (running.digest === digest) return { duplicate: true, positions: await running.answer };
       if (running.digest !== null) throw reused(name);
@@ -155,11 +161,12 @@ export class NamespaceWriter {
     const known: Record<StreamKey, number> = {};
     const parts = new Map<number, FramePart>();
     for (const [partition, part] of partitions) {
-      const identity = { key, digest: requestDigest(part), first: 0 };
+      const identity = { key, digest: requestDigest(part, producer), first: 0 };
       const record = this.knownKey(partition, codec.view.name, key);
       if (record !== undefined && record.digest !== identity.digest) throw reused(name);
       if (record !== undefined) known[record.stream] = record.to;
-      if (record?.complete !== true) parts.set(partition, this.#part(codec, part, identity, record?.held ?? 0));
+      if (record?.complete === true) continue;
+      parts.set(partition, this.#part(codec, part, identity, record?.held ?? 0, producer));
     }
     if (parts.size === 0) return { duplicate: true, positions: known };
     const { answer, settled } = this.#enqueue({ kind: 'client', write: { codec, parts } }, bytes);
@@ -236,18 +243,19 @@ export class NamespaceWriter {
   }
 
   /** What is left to append of a request's part when the first `held` changes are held already. */
-  #part(codec: ViewCodec, changes: readonly IngestChange[], identity: PartIdentity | null, held: number): FramePart {
+  #part(
+    codec: ViewCodec,
+    changes: readonly IngestChange[],
+    identity: PartIdentity | null,
+    held: number,
+    producer: Producer | undefined,
+  ): FramePart {
     const left = held === 0 ? changes : changes.slice(held);
+    const prior = new PriorValues({ codec, store: this.#store, producer, changes: left });
     return {
-      changes: left.map((change) => (change.operation === 'delete' ? this.#deleteAfterStored(codec, change) : change)),
+      changes: left.map((change) => prior.place(change)),
       idempotency: identity === null ? null : { ...identity, first: held },
     };
-  }
-
-  #deleteAfterStored(codec: ViewCodec, change: IngestChange): IngestChange {
-    const stored = this.#store.row(codec.rowKey(change.key));
-    if (stored === undefined) return change;
-    return { ...change, eventTimeUs: Math.max(change.eventTimeUs, readEventTimeUs(stored)) };
   }
 
   #enqueue(work: Pending['work'], bytes: number): Enqueued {

@@ -45,6 +45,8 @@ export class Quarantine {
         eventTimeUs: change?.eventTimeUs,
         key: change?.key.toString('base64'),
         row: change?.row.toString('base64'),
+        features: change?.features,
+        producer: request.producer,
       };
       return {
         kind: 'put' as const,

@@ -1,3 +1,4 @@
+import { producerFault } from '#core/codec/counter-state';
 import type { ViewCodec } from '#core/codec/view-codec';
 import { AntipodeError } from '#core/errors';
 import type { IngestChange, IngestRequest, QuarantinedChange } from '#region/engine-api';
@@ -31,6 +32,7 @@ export function validateRequest(request: IngestRequest, codec: ViewCodec, nowMs:
       `${request.changes.length} changes in one request, at most ${REQUEST_CHANGES_MAX}`,
     );
   }
+  checkProducer(request, codec);
   const latestUs = (nowMs + codec.view.eventTimeAheadMsMax) * 1000;
   const changes: IngestChange[] = [];
   const quarantined: QuarantinedChange[] = [];
@@ -41,7 +43,8 @@ export function validateRequest(request: IngestRequest, codec: ViewCodec, nowMs:
       throw new AntipodeError('ROW_INVALID', 'the event time is not a whole number of microseconds', { where });
     try {
       codec.decodeKey(change.key);
-      if (change.operation === 'upsert') codec.decodeRow(change.row, 0, change.row.length);
+      if (change.features !== undefined) checkPartialRow(change, change.features, codec, where);
+      else if (change.operation === 'upsert') codec.decodeRow(change.row, 0, change.row.length);
       else if (change.row.length > 0) throw new AntipodeError('ROW_INVALID', 'a delete carries no row', { where });
     } catch (cause) {
       if (cause instanceof AntipodeError && cause.where !== undefined) throw cause;
@@ -56,4 +59,33 @@ export function validateRequest(request: IngestRequest, codec: ViewCodec, nowMs:
     } else changes.push(change);
   }
   return { changes, quarantined };
+}
+
+function checkPartialRow(change: IngestChange, features: readonly number[], codec: ViewCodec, where: string): void {
+  const invalid = (message: string) => new AntipodeError('PARTIAL_ROW_INVALID', message, { where });
+  if (codec.view.granularity !== 'feature') throw invalid(`${codec.view.name} is written by whole rows only`);
+  if (change.operation === 'delete') throw invalid('a delete names no features');
+  const count = codec.view.features.length;
+  const rising = features.every(
+    (place, i) => Number.isInteger(place) && place >= 0 && place < count && (i === 0 || place > (features[i - 1] ?? 0)),
+  );
+  if (features.length === 0 || !rising)
+    throw invalid(`the places of the features are not one or more of 0 to ${count - 1}, rising`);
+  codec.decodeFeatures(features, change.row);
+}
+
+/** Counters take running totals, each under its producer; two totals of one producer for one key have no order. */
+function checkProducer({ producer, changes }: IngestRequest, codec: ViewCodec): void {
+  const { name, resolver } = codec.view;
+  const invalid = (message: string) => new AntipodeError('PRODUCER_INVALID', message, { where: `view ${name}` });
+  if (resolver.kind !== 'counter') {
+    if (producer !== undefined) throw invalid(`${name} is no counter and takes no producer`);
+    return;
+  }
+  const fault = producer === undefined ? undefined : producerFault(producer);
+  if (fault !== undefined) throw invalid(`the producer's ${fault}`);
+  if (producer === undefined && changes.some(({ operation }) => operation === 'upsert'))
+    throw invalid(`${name} is a counter: its rows need a producer and a sequence`);
+  const keys = new Set(changes.map(({ key }) => key.toString('latin1')));
+  if (keys.size < changes.length) throw invalid(`a write to the counter ${name} changes one key twice`);
 }

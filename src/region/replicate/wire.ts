@@ -160,6 +160,7 @@ export const REQUESTS = {
       idempotencyKey: z.string().nullable(),
       /** Clock reading of the client's session: the write is stamped above it. */
       observed: hlc.nullable(),
+      producer: z.object({ name: z.string().max(64), sequence: seq }).nullable(),
     }),
     answer: z.object({
       accepted: z.number().int(),

@@ -1,3 +1,4 @@
+import type { Producer } from '#core/codec/counter-state';
 import { AntipodeError, ERROR_CODES, type ErrorCode } from '#core/errors';
 import type { Hlc } from '#core/time/hlc';
 import type { IngestRequest, ReadRowsRequest, ReadRowsResult } from '#region/engine-api';
@@ -7,7 +8,7 @@ import { decodeChangeBatch, encodeChangeBatch } from '#server/change-batch';
  * How a serving process talks to the region's process on the same machine: HTTP over a Unix socket, JSON both ways. The
  * path names the method of `RegionEngine`; only `ingest` has a binary body (rows and keys of `readRows` are base64):
  *
- *   length of the JSON head (u32, big endian) · head {view, idempotencyKey, observed} · change batch
+ *   length of the JSON head (u32, big endian) · head {view, idempotencyKey, observed, producer} · change batch
  *
  * Both ends are the same release, started by the same parent; the socket is no public interface.
  */
@@ -34,8 +35,8 @@ export function isEngineMethod(name: string): name is EngineMethod {
 }
 
 export function encodeIngest(request: IngestRequest): Buffer {
-  const { view, idempotencyKey, observed } = request;
-  const head = Buffer.from(JSON.stringify({ view, idempotencyKey, observed }), 'utf8');
+  const { view, idempotencyKey, observed, producer } = request;
+  const head = Buffer.from(JSON.stringify({ view, idempotencyKey, observed, producer }), 'utf8');
   const length = Buffer.allocUnsafe(4);
   length.writeUInt32BE(head.length);
   return Buffer.concat([length, head, encodeChangeBatch(request)]);
@@ -48,6 +49,7 @@ export function decodeIngest(bytes: Buffer): IngestRequest {
     view: string;
     idempotencyKey?: string;
     observed?: Hlc;
+    producer?: Producer;
   };
   return { ...decodeChangeBatch(bytes.subarray(headEnd)), ...head };
 }
