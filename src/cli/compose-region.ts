@@ -70,6 +70,9 @@ function namespaceSetup(namespace: NamespaceConfig, promotable: readonly string[
     automatic: namespace.failover === 'automatic',
     promotable,
     tail: namespace.tail,
+    acknowledge: namespace.acknowledge,
+    acknowledgeWithinMs: namespace.acknowledgeWithinMs,
+    lossy: namespace.lossy,
   };
 }
 

@@ -287,6 +287,20 @@ export const ERROR_CODES = {
     cause: 'The promotion is not allowed or did not succeed.',
     remedy: 'The message names the reason; status shows which regions are eligible.',
   },
+  LOSS_REFUSED: {
+    disposition: 'reject',
+    status: 409,
+    cause:
+      'The promotion might leave behind writes that were acknowledged, and the policy of the namespace refuses that.',
+    remedy:
+      'Bring back the named regions, or accept the loss: antipode failover NAMESPACE --to REGION --allow-loss. What they hold becomes a tail.',
+  },
+  ACKNOWLEDGE_IMPOSSIBLE: {
+    disposition: 'reject',
+    status: 422,
+    cause: 'A write asks to be durable in more regions than the namespace has promotable ones beside its hub.',
+    remedy: 'Ask for fewer regions.',
+  },
   SOURCE_FAILED: {
     disposition: 'reject',
     status: 400,

@@ -37,6 +37,11 @@ export interface IngestRequest {
    * greater sequence replaces the producer's earlier one, whichever region took it; a lesser or equal one changes nothing.
    */
   readonly producer?: Producer | undefined;
+  /**
+   * Promotable regions beside the hub in which the write must be durable before it is acknowledged: more than the namespace
+   * demands, never fewer. ACKNOWLEDGE_IMPOSSIBLE when there are not that many.
+   */
+  readonly acknowledge?: number | undefined;
 }
 
 export interface QuarantinedChange {
@@ -60,6 +65,8 @@ export interface IngestResult {
   readonly epoch: number;
   /** At or above the clock readings that the write was stamped with. */
   readonly hlc: Hlc;
+  /** Regions in which all of the write was known to be durable when it was acknowledged, the hub first. */
+  readonly durableIn: readonly string[];
 }
 
 /** Rows of one namespace, read at a level of consistency by the engine: what a serving process cannot answer alone. */
@@ -189,6 +196,8 @@ export interface RegionEngine {
   failover(options: {
     readonly namespace: string;
     readonly actor: string;
+    /** A person's word that writes may be left behind where the policy says otherwise, and earlier seals lowered. */
+    readonly allowLoss?: boolean | undefined;
   }): Promise<{ readonly epoch: number; readonly lossy: boolean; readonly durationMs: number }>;
   /** Lists conflicts that this region met, as far as its ledger keeps them. VIEW_NOT_FOUND, REQUEST_MALFORMED. */
   conflicts(query: ConflictQuery): Promise<ConflictPage>;

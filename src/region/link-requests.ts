@@ -11,6 +11,8 @@ import type { RowReads } from '#region/serve/row-reads';
 export function linkRequests(options: {
   /** Throws STREAM_NOT_FOUND. */
   readonly namespaceOf: (name: string) => { readonly authority: NamespaceAuthority; readonly tails: Tails };
+  /** Id of this region's log. */
+  readonly log: string;
   readonly ingest: Ingest;
   readonly rowReads: RowReads;
 }): RequestHandlers {
@@ -18,12 +20,15 @@ export function linkRequests(options: {
 
   return {
     promise: async ({ namespace, epoch, revision, candidate }) => ({
-      answer: { heads: await namespaceOf(namespace).authority.promise(epoch, revision, candidate) },
+      answer: {
+        heads: await namespaceOf(namespace).authority.promise(epoch, revision, candidate),
+        log: options.log,
+      },
     }),
     drain: async ({ namespace, epoch, candidate }) => ({
       answer: await namespaceOf(namespace).authority.drain(epoch, candidate),
     }),
-    ingest: async ({ view, version, idempotencyKey, observed, producer }, blob) => ({
+    ingest: async ({ view, version, idempotencyKey, observed, producer, acknowledge }, blob) => ({
       answer: mutable(
         await ingest.submit(
           {
@@ -32,6 +37,7 @@ export function linkRequests(options: {
             idempotencyKey: idempotencyKey ?? undefined,
             observed: observed ?? undefined,
             producer: producer ?? undefined,
+            acknowledge: acknowledge ?? undefined,
             changes: decodeForwarded(blob),
           },
           { forwarded: true },
@@ -56,8 +62,14 @@ function mutable(result: IngestResult): {
   duplicate: boolean;
   hub: string;
   positions: Record<string, number>;
+  durableIn: string[];
   epoch: number;
   hlc: Hlc;
 } {
-  return { ...result, quarantined: [...result.quarantined], positions: { ...result.positions } };
+  return {
+    ...result,
+    quarantined: [...result.quarantined],
+    positions: { ...result.positions },
+    durableIn: [...result.durableIn],
+  };
 }

@@ -41,13 +41,20 @@ import { HlcService } from '#region/ingest/hlc-service';
 import { Ingest, type IngestNamespace } from '#region/ingest/ingest';
 import { NamespaceWriter } from '#region/ingest/namespace-writer';
 import { Quarantine } from '#region/ingest/quarantine';
+import { SyncWaits } from '#region/ingest/sync-waits';
 import { linkRequests } from '#region/link-requests';
 import { ActiveMember } from '#region/membership/active-member';
-import { assertSameReplication, controlPatienceMs, type NamespaceSetup } from '#region/namespace-setup';
+import {
+  acknowledgementOf,
+  assertSameReplication,
+  controlPatienceMs,
+  type NamespaceSetup,
+} from '#region/namespace-setup';
 import { RateCounter } from '#region/observe/counters';
 import { EventList } from '#region/observe/events';
 import { DurablePositions } from '#region/replicate/durable-positions';
 import { Links } from '#region/replicate/links';
+import { openLogIdentity } from '#region/replicate/log-identity';
 import { NamespaceLog } from '#region/replicate/namespace-log';
 import { EpochConfirmation } from '#region/serve/epoch-confirmation';
 import { type ReadNamespace, RowReads } from '#region/serve/row-reads';
@@ -87,6 +94,7 @@ interface Namespace extends ObservedNamespace, IngestNamespace, ReadNamespace {
   readonly authority: NamespaceAuthority;
   readonly writer: NamespaceWriter;
   readonly tails: Tails;
+  readonly waits: SyncWaits;
 }
 
 /**
@@ -112,6 +120,8 @@ export class Region implements RegionEngine {
   readonly #reads: RateCounter;
   #readRows = 0;
   #readErrors = 0;
+  /** Id of this region's log, known from the start on. */
+  #logId = '';
   #applier: Applier | undefined;
   #conflicts: ConflictWatch | undefined;
   #links: Links | undefined;
@@ -167,6 +177,7 @@ export class Region implements RegionEngine {
   async start(): Promise<void> {
     const { clock, random, host, store, journal } = this.#ports;
     for (const namespace of this.#config.namespaces) assertSameReplication(namespace, journal);
+    this.#logId = await openLogIdentity(journal, random);
     const trusted = await this.#trust.open();
     await this.#anchorer.start(clock);
     const undecodable = this.#views.load(store);
@@ -204,6 +215,7 @@ export class Region implements RegionEngine {
     const links = new Links({
       ...this.#ports,
       region: this.region,
+      log: this.#logId,
       peers: this.#config.peers,
       namespaces: this.#logs,
       applier,
@@ -251,6 +263,7 @@ export class Region implements RegionEngine {
     await links.start({
       handlers: linkRequests({
         namespaceOf: (name) => this.#namespaceOf(name),
+        log: this.#logId,
         ingest: this.#ingest,
         rowReads: this.#rowReads,
       }),
@@ -278,6 +291,7 @@ export class Region implements RegionEngine {
     for (const stop of this.#timers) stop();
     for (const namespace of this.#namespaces.values()) {
       await namespace.authority.stop();
+      namespace.waits.giveUp('the region stops');
       await namespace.writer.idle();
     }
     await this.#links?.stop();
@@ -338,11 +352,12 @@ export class Region implements RegionEngine {
   async failover(options: {
     readonly namespace: string;
     readonly actor: string;
+    readonly allowLoss?: boolean | undefined;
   }): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
     const namespace = this.#namespaces.get(options.namespace);
     if (namespace === undefined)
       throw new AntipodeError('FAILOVER_REFUSED', `namespace ${options.namespace} is not configured`);
-    return namespace.authority.takeOver(options.actor);
+    return namespace.authority.takeOver(options.actor, options.allowLoss ?? false);
   }
 
   async conflicts(query: ConflictQuery): Promise<ConflictPage> {
@@ -390,13 +405,23 @@ export class Region implements RegionEngine {
     const { namespace } = config;
     const log = this.#logs.get(namespace);
     assert(log !== undefined, `log of ${namespace}`);
+    const acknowledgement = acknowledgementOf(config, { log, positions: this.#positions, peers: links.names });
     const { store, clock, host, random, control, journal } = this.#ports;
+    const waits = new SyncWaits({
+      log,
+      clock,
+      positions: this.#positions,
+      withinMs: acknowledgement.withinMs,
+      participants: acknowledgement.participants,
+    });
     const common = {
       region: this.region,
       control,
       clock,
       random,
       log,
+      logId: this.#logId,
+      positions: this.#positions,
       applier,
       hlc: this.#hlc,
       peers: links,
@@ -416,7 +441,10 @@ export class Region implements RegionEngine {
         : new Authority({
             ...common,
             config,
+            positions: this.#positions,
             appendMarker: (grant, record) => writer.appendEpochMarker(grant, record),
+            onStepDown: () => waits.giveUp('this region is holder no more'),
+            onRecord: () => waits.look(),
             onLease: () => {
               applier.settleBeyondSeals();
               applier.kick();
@@ -435,6 +463,7 @@ export class Region implements RegionEngine {
       applier,
       gate: authority,
       stamps: this.#stamps,
+      waits,
     });
     const tails = new Tails({
       namespace,
@@ -452,7 +481,7 @@ export class Region implements RegionEngine {
     });
     const confirmation =
       config.replication === 'active-active' ? undefined : new EpochConfirmation({ namespace, control });
-    return { log, authority, gate: authority, writer, tails, confirmation };
+    return { log, authority, gate: authority, writer, waits, tails, acknowledgement, confirmation };
   }
 
   #namespaceOf(name: string): Namespace {

@@ -1,3 +1,4 @@
+import type { AcknowledgeRule } from '#core/failover/acknowledge';
 import type { SeededRandom } from '#sim/kernel/seeded-random';
 
 export interface NetworkKnobs {
@@ -26,6 +27,8 @@ export interface NamespaceKnobs {
   readonly marginMs: number;
   readonly promotable: readonly string[];
   readonly tail: 'replay' | 'keep';
+  readonly acknowledge: AcknowledgeRule;
+  readonly lossy: 'allow' | 'refuse';
   readonly views: number;
 }
 
@@ -151,6 +154,16 @@ export interface Knobs {
 /** Names of different lengths: the order of origins among equal stamps is by length first. */
 const REGIONS = ['ap-south', 'eu-west', 'us-east', 'af', 'south-america'];
 
+/** Half of the runs are asynchronous; the others wait for one region, for all, or for some by name. */
+function drawAcknowledge(
+  random: SeededRandom,
+  promotable: readonly string[],
+): Pick<NamespaceKnobs, 'acknowledge' | 'lossy'> {
+  const others = promotable.length - 1;
+  const acknowledge = random.pick<AcknowledgeRule>([0, 0, 0, 1, 1, others, [random.pick(promotable)], promotable]);
+  return { acknowledge, lossy: random.chance(acknowledge === 0 ? 0.9 : 0.3) ? 'allow' : 'refuse' };
+}
+
 export function drawKnobs(random: SeededRandom): Knobs {
   const regions = REGIONS.slice(0, random.pick([3, 3, 3, 4, 5])).sort();
   const leaseMs = random.logBetween(400, 4000);
@@ -165,6 +178,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       marginMs: leaseMs * random.between(0.08, 0.3),
       promotable,
       tail: random.chance(0.85) ? 'replay' : 'keep',
+      ...drawAcknowledge(random, promotable),
       views: random.pick([1, 1, 2]),
     };
   });

@@ -21,6 +21,7 @@ function region(name: string, script: (ErrorCode | { readonly hub: string })[], 
       duplicate: false,
       hub: next.hub,
       positions: {},
+      durableIn: [],
       epoch: 1,
       hlc: { wallMs: 1, counter: 0 },
     };

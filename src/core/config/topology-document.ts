@@ -65,6 +65,30 @@ const namespaceSchema = z
       .describe(
         'What becomes of changes a deposed hub holds beyond the seal: merged by the new hub, or kept for a decision. Active-passive only. Default replay.',
       ),
+    acknowledge: z
+      .union([
+        z.literal('local'),
+        z
+          .int()
+          .min(1, 'use local for writes that wait for no other region')
+          .max(REGIONS_MAX - 1),
+        z.array(z.string()).min(1, 'the list of regions is empty').max(REGIONS_MAX),
+      ])
+      .optional()
+      .describe(
+        'Where a write is durable before it is acknowledged: local, at the hub alone; a number of promotable regions beside the hub; or a list of promotable regions, those of them that are not the hub. Active-passive only. Default local.',
+      ),
+    acknowledgeWithin: durationSchema({ minMs: 100, maxMs: 10_000 })
+      .optional()
+      .describe(
+        'How long an acknowledgement waits for other regions; then the outcome of the write is unknown. Active-passive only. Default 5s.',
+      ),
+    lossy: z
+      .enum(['allow', 'refuse'])
+      .optional()
+      .describe(
+        'Whether a region takes over when acknowledged writes may be left behind. Active-passive only. Default: allow with acknowledge local, else refuse.',
+      ),
   })
   .meta({ description: 'How a group of feature views is replicated.' });
 

@@ -62,6 +62,9 @@ test('defaults are filled in', () => {
     leaseMs: 3000,
     marginMs: 500,
     tail: 'replay',
+    acknowledge: 0,
+    acknowledgeWithinMs: 5000,
+    lossy: 'allow',
   });
   assert.equal(value.project, 'demo');
   assert.deepEqual(value.control, {

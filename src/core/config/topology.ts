@@ -2,6 +2,7 @@ import { type Endpoint, formatEndpoint, isLoopback, isWildcard } from '#core/con
 import { type ConfigIssue, didYouMean, quote, type Validated, validate } from '#core/config/issue';
 import { type TopologyDocument, topologySchema } from '#core/config/topology-document';
 import { formatDuration } from '#core/config/units';
+import type { AcknowledgeRule } from '#core/failover/acknowledge';
 
 /** A lease shorter than this many margins would be lost to ordinary jitter (P6.2). */
 const LEASE_MARGINS_MIN = 3;
@@ -28,6 +29,10 @@ export interface ActivePassiveConfig {
   readonly leaseMs: number;
   readonly marginMs: number;
   readonly tail: 'replay' | 'keep';
+  /** Promotable regions beside the hub that a write waits for: how many (0: none), or which. */
+  readonly acknowledge: AcknowledgeRule;
+  readonly acknowledgeWithinMs: number;
+  readonly lossy: 'allow' | 'refuse';
 }
 
 /** A namespace of which every region accepts writes. */
@@ -120,7 +125,16 @@ function withDefaults(document: TopologyDocument): TopologyConfig {
 type NamespaceDocument = TopologyDocument['namespaces'][string];
 
 /** What only a namespace with a hub has. */
-const HUB_FIELDS = ['hub', 'failover', 'lease', 'margin', 'tail'] as const satisfies (keyof NamespaceDocument)[];
+const HUB_FIELDS = [
+  'hub',
+  'failover',
+  'lease',
+  'margin',
+  'tail',
+  'acknowledge',
+  'acknowledgeWithin',
+  'lossy',
+] as const satisfies (keyof NamespaceDocument)[];
 
 /** An active-passive namespace names its first hub; an active-active one has nothing that a hub would need. */
 function replicationFaults(document: TopologyDocument): ConfigIssue[] {
@@ -142,6 +156,7 @@ function replicationFaults(document: TopologyDocument): ConfigIssue[] {
 function namespaceWithDefaults(name: string, document: NamespaceDocument): NamespaceConfig {
   const { replication, partitions } = document;
   if (replication === 'active-active') return { name, replication, partitions };
+  const acknowledge = document.acknowledge === 'local' ? 0 : (document.acknowledge ?? 0);
   return {
     name,
     replication,
@@ -151,6 +166,9 @@ function namespaceWithDefaults(name: string, document: NamespaceDocument): Names
     leaseMs: document.lease ?? 3000,
     marginMs: document.margin ?? 500,
     tail: document.tail ?? 'replay',
+    acknowledge,
+    acknowledgeWithinMs: document.acknowledgeWithin ?? 5000,
+    lossy: document.lossy ?? (acknowledge === 0 ? 'allow' : 'refuse'),
   };
 }
 
@@ -266,8 +284,42 @@ function namespaceFaults(config: TopologyConfig): ConfigIssue[] {
         remedy: `Use a lease above ${formatDuration(LEASE_MARGINS_MIN * namespace.marginMs)}, or a smaller margin.`,
       });
     }
-    return [...faults, ...failoverFaults(config, namespace, path)];
+    return [...faults, ...failoverFaults(config, namespace, path), ...acknowledgeFaults(config, namespace, path)];
   });
+}
+
+/** Writes may wait only for regions that a promotion can ask: the promotable ones beside the hub, whichever that is. */
+function acknowledgeFaults(
+  config: TopologyConfig,
+  namespace: ActivePassiveConfig,
+  at: readonly string[],
+): ConfigIssue[] {
+  const path = [...at, 'acknowledge'];
+  const { acknowledge: rule } = namespace;
+  const promotable = Object.values(config.regions)
+    .filter((region) => region.promotable)
+    .map(({ name }) => name);
+  const others = promotable.length - 1;
+  if (typeof rule === 'number') {
+    if (rule <= others) return [];
+    const message = `writes would wait for ${rule} regions beside the hub, and there are ${Math.max(0, others)} promotable ones`;
+    return [{ path, message, remedy: 'Use a smaller number, or make more regions promotable.' }];
+  }
+  const faults: ConfigIssue[] = rule.flatMap((name, index) => {
+    const unknown = unknownRegion([...path, index], name, Object.keys(config.regions));
+    if (unknown.length > 0) return unknown;
+    if (rule.indexOf(name) < index) return [{ path: [...path, index], message: `${name} is named twice` }];
+    if (promotable.includes(name)) return [];
+    const message = `${name} is not promotable: it could not say in a promotion what it holds`;
+    return [{ path: [...path, index], message, remedy: `Set promotable: true for ${name}, or name another region.` }];
+  });
+  if (rule.length === 1 && rule[0] === namespace.hub) {
+    const message = `${namespace.hub} is the hub and holds every write anyway`;
+    faults.push({ path, message, remedy: 'Name the regions that shall hold it too.' });
+  }
+  if (faults.length === 0 && others < 1)
+    faults.push({ path, message: 'there is no promotable region beside the hub to wait for' });
+  return faults;
 }
 
 /** With two regions only a witness in a third place can tell a dead hub from a cut link (P6.8): the control store is it. */

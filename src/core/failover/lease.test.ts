@@ -42,6 +42,8 @@ test('the first record opens epoch 1 with the streams of its holder and nothing 
     streams: [A1],
     seals: {},
     reported: {},
+    acknowledge: { count: 0, regions: [] },
+    participants: {},
     lossy: [],
   });
 });
@@ -57,6 +59,8 @@ test('a promotion raises the epoch by one, closes the old streams at the seal an
     streams: [B1],
     seals: { '1': { [A1]: 7 } },
     reported: {},
+    acknowledge: { count: 0, regions: [] },
+    participants: {},
     lossy: [],
   });
   assert.deepEqual(reported.seals, {}, 'the previous record is not changed');
@@ -89,7 +93,7 @@ test('a promotion without a seal for one of the streams is a bug', () => {
 
 test('a lossy promotion lists who promised and who is not known to be complete, in a fixed order', () => {
   const once = promote(FIRST, { [A1]: 7 }, true);
-  assert.deepEqual(once.lossy, [{ epoch: 1, promised: ['ap-south', 'eu-west'], missing: ['us-east'] }]);
+  assert.deepEqual(once.lossy, [{ epoch: 1, promised: ['ap-south', 'eu-west'], missing: ['us-east'], lowered: {} }]);
   assert.equal(promote(once, { [B1]: 1 }, true).lossy.length, 2);
   assert.equal(promote(once, { [B1]: 1 }, false).lossy.length, 1);
 });

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { canonicalJson, type JsonValue } from '#core/canonical-json';
 import { AntipodeError, assert } from '#core/errors';
+import { LOCAL, type Requirement } from '#core/failover/acknowledge';
 import type { StreamKey } from '#core/model/stream';
 
 const seq = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -20,9 +21,24 @@ const LEASE_RECORD = z.strictObject({
   seals: z.record(z.string(), positions),
   /** Last durable positions the holder reported with a renewal; what it compares its disk with after a start. */
   reported: positions,
-  /** Promotions that could not prove that nothing acknowledged was left behind: what is not known to be complete. */
+  /** What every acknowledgement of the current epoch waited for, at the least: the weakest of what was in force in it. */
+  acknowledge: z.strictObject({ count: z.number().int().min(0), regions: z.array(z.string()) }),
+  /**
+   * Regions whose acknowledgements count in the current epoch, each with the id of the log it takes part with and how many
+   * changes of the epoch's streams it is known to have held: a promise from another log, or from less, does not count.
+   */
+  participants: z.record(z.string(), z.strictObject({ log: z.string(), held: seq })),
+  /**
+   * Promotions that could not prove that nothing acknowledged was left behind: who promised, who did not and may hold more,
+   * and the earlier seals that were lowered, which is what is certainly not valid any more.
+   */
   lossy: z.array(
-    z.strictObject({ epoch: z.number().int(), promised: z.array(z.string()), missing: z.array(z.string()) }),
+    z.strictObject({
+      epoch: z.number().int(),
+      promised: z.array(z.string()),
+      missing: z.array(z.string()),
+      lowered: z.record(z.string(), z.strictObject({ from: seq, to: seq })),
+    }),
   ),
 });
 
@@ -90,6 +106,8 @@ export function firstRecord(options: {
   namespace: string;
   holder: string;
   streams: readonly StreamKey[];
+  /** What the holder's acknowledgements wait for; by default for nobody. */
+  acknowledge?: Requirement;
 }): LeaseRecord {
   return {
     namespace: options.namespace,
@@ -99,11 +117,17 @@ export function firstRecord(options: {
     streams: [...options.streams],
     seals: {},
     reported: {},
+    acknowledge: plain(options.acknowledge ?? LOCAL),
+    participants: {},
     lossy: [],
   };
 }
 
-/** The record of a promotion: the epoch raised, the old one closed at `seal`. */
+function plain({ count, regions }: Requirement): LeaseRecord['acknowledge'] {
+  return { count, regions: [...regions] };
+}
+
+/** The record of a promotion: the epoch raised, the old one closed at `seal`, earlier seals lowered where they must be. */
 export function promotedRecord(
   previous: LeaseRecord,
   promotion: {
@@ -113,25 +137,71 @@ export function promotedRecord(
     readonly promised: readonly string[];
     readonly missing: readonly string[];
     readonly lossy: boolean;
+    /** What the new holder's acknowledgements wait for; by default for nobody. */
+    readonly acknowledge?: Requirement;
+    /** Logs of the regions that promised, which take part in the new epoch from its beginning. */
+    readonly logs?: Readonly<Record<string, string>>;
+    /** New and lower seals of streams of earlier epochs. */
+    readonly lowered?: Readonly<Record<StreamKey, number>>;
   },
 ): LeaseRecord {
   for (const stream of previous.streams) assert(promotion.seal[stream] !== undefined, `stream ${stream} has a seal`);
   assert(promotion.streams.length === previous.partitions, 'a promotion keeps the number of partitions');
+  const lowered = promotion.lowered ?? {};
+  assert(promotion.lossy || Object.keys(lowered).length === 0, 'a promotion that lowers a seal is lossy');
   return {
     namespace: previous.namespace,
     holder: promotion.holder,
     epoch: previous.epoch + 1,
     partitions: previous.partitions,
     streams: [...promotion.streams],
-    seals: { ...previous.seals, [String(previous.epoch)]: { ...promotion.seal } },
+    seals: {
+      ...withLowered(previous.seals, lowered),
+      [String(previous.epoch)]: { ...promotion.seal },
+    },
     reported: {},
+    acknowledge: plain(promotion.acknowledge ?? LOCAL),
+    participants: Object.fromEntries(
+      Object.entries(promotion.logs ?? {})
+        .filter(([region]) => region !== promotion.holder)
+        .map(([region, log]) => [region, { log, held: 0 }]),
+    ),
     lossy: promotion.lossy
       ? [
           ...previous.lossy,
-          { epoch: previous.epoch, promised: [...promotion.promised].sort(), missing: [...promotion.missing].sort() },
+          {
+            epoch: previous.epoch,
+            promised: [...promotion.promised].sort(),
+            missing: [...promotion.missing].sort(),
+            lowered: Object.fromEntries(
+              Object.entries(lowered).map(([stream, seal]) => [
+                stream,
+                { from: seal, to: sealIn(previous.seals, stream) },
+              ]),
+            ),
+          },
         ]
       : previous.lossy,
   };
+}
+
+type Seals = LeaseRecord['seals'];
+
+function sealIn(seals: Seals, stream: StreamKey): number {
+  const found = Object.values(seals).find((each) => each[stream] !== undefined)?.[stream];
+  assert(found !== undefined, `stream ${stream} is sealed`);
+  return found;
+}
+
+function withLowered(seals: Seals, lowered: Readonly<Record<StreamKey, number>>): Seals {
+  for (const [stream, seal] of Object.entries(lowered))
+    assert(seal < sealIn(seals, stream), `the seal of ${stream} is lowered, never raised`);
+  return Object.fromEntries(
+    Object.entries(seals).map(([epoch, each]) => [
+      epoch,
+      Object.fromEntries(Object.entries(each).map(([stream, seal]) => [stream, lowered[stream] ?? seal])),
+    ]),
+  );
 }
 
 /**

@@ -24,6 +24,7 @@ import {
 } from '#region/apply/records';
 import { addSizes, mergedGrowth, storedForm } from '#region/apply/row-forms';
 import { definitionKey, type ViewRegistry } from '#region/apply/view-registry';
+import { type Coverage, covering } from '#region/failover/tail-coverage';
 import type { HlcService } from '#region/ingest/hlc-service';
 import type { EventList } from '#region/observe/events';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
@@ -379,12 +380,12 @@ export class Applier {
     records.set(name, encodeJsonRecord(record));
   }
 
-  /** Parts of one tail may lie in the streams of several hubs, applied in any order: the position only grows. */
+  /** Parts of one tail may lie in the streams of several hubs, applied in any order. */
   #collectReplay(tail: ReplaySource['tail'], records: Map<string, Buffer | null>): void {
     const name = replayedKey(tail.stream);
     const bytes = records.get(name) ?? this.#store.record(name);
-    const before = bytes === undefined ? 0 : decodeJsonRecord<number>(bytes);
-    records.set(name, encodeJsonRecord(Math.max(before, tail.to)));
+    const before = bytes === undefined ? [] : decodeJsonRecord<Coverage>(bytes);
+    records.set(name, encodeJsonRecord(covering(before, tail.from, tail.to)));
   }
 
   /** P5.3: anything applied beyond a seal that is now known makes the whole store a projection of the wrong history. */

@@ -38,7 +38,7 @@ export function decodeJsonRecord<T>(bytes: Buffer): T {
   return JSON.parse(bytes.toString('utf8')) as T;
 }
 
-/** Up to which seq the hub has taken over a tail, by the tail's stream. */
+/** What of a tail the hub has taken over (`Coverage`), by the tail's stream. */
 export function replayedKey(stream: StreamKey): string {
   return `replayed/${stream}`;
 }

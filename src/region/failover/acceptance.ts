@@ -1,6 +1,6 @@
 import type { Clock } from '#ports/clock';
 import type { Applier } from '#region/apply/applier';
-import { heldIsApplied, shortfallOf } from '#region/failover/readiness';
+import { shortfallOf } from '#region/failover/readiness';
 import { greatestReading } from '#region/failover/sealed-stamps';
 import type { StandingNotices } from '#region/failover/standing-notices';
 import type { HlcService } from '#region/ingest/hlc-service';
@@ -10,8 +10,6 @@ import type { NamespaceLog } from '#region/replicate/namespace-log';
 const CLOCK_AHEAD_MS_MAX = 500;
 /** A longer wait for the clock is told to people, ms; a mere restart of a hub costs less. */
 const CLOCK_WAIT_QUIET_MS = 1000;
-/** How long a region that a person made hub waits for sealed history it lacks before it accepts without it, ms. */
-const ORDERED_HOLE_WAIT_MS = 10_000;
 
 /**
  * What one holder still owes before its first append of an epoch: everything valid applied here, and a clock above every
@@ -23,11 +21,8 @@ export class Acceptance {
   readonly #hlc: HlcService;
   readonly #clock: Clock;
   readonly #notices: StandingNotices;
-  /** Monotonic time from which missing sealed history is put up with; infinite unless a person made this region hub. */
-  readonly #toleratesHolesFromMs: number;
   #startsAbove = false;
   #waitsFor: string | undefined;
-  #hole: string | undefined;
 
   constructor(options: {
     namespace: string;
@@ -36,16 +31,12 @@ export class Acceptance {
     hlc: HlcService;
     clock: Clock;
     notices: StandingNotices;
-    orderedByPerson: boolean;
   }) {
     this.#namespace = options.namespace;
     this.#state = { log: options.log, applier: options.applier };
     this.#hlc = options.hlc;
     this.#clock = options.clock;
     this.#notices = options.notices;
-    this.#toleratesHolesFromMs = options.orderedByPerson
-      ? options.clock.monotonicMs() + ORDERED_HOLE_WAIT_MS
-      : Number.POSITIVE_INFINITY;
   }
 
   /** What the last look found missing; undefined when nothing was. */
@@ -59,14 +50,6 @@ export class Acceptance {
     return this.#waitsFor === undefined;
   }
 
-  /** The first append is durable. */
-  completed(): void {
-    this.forget();
-    if (this.#hole === undefined) return;
-    const message = `accepts writes of ${this.#namespace} although sealed history is missing: ${this.#hole}`;
-    this.#notices.tell('sealed-history-missing', 'error', message);
-  }
-
   /** Ends what was told to last. */
   forget(): void {
     this.#notices.end('hub-not-accepting');
@@ -74,23 +57,14 @@ export class Acceptance {
   }
 
   #missing(): string | undefined {
-    this.#hole = undefined;
     const shortfall = shortfallOf(this.#state);
     if (shortfall === undefined) return undefined;
-    if (shortfall.kind === 'hole' && this.#toleratesHoles()) {
-      this.#hole = shortfall.reason;
-      return undefined;
-    }
     this.#state.applier.kick();
     if (shortfall.kind === 'hole' || shortfall.kind === 'halted' || shortfall.kind === 'parked') {
       const message = `no writes of ${this.#namespace} yet: ${shortfall.reason}`;
       this.#notices.begin('hub-not-accepting', 'error', message);
     }
     return shortfall.reason;
-  }
-
-  #toleratesHoles(): boolean {
-    return this.#clock.monotonicMs() >= this.#toleratesHolesFromMs && heldIsApplied(this.#state);
   }
 
   #clockWait(): string | undefined {

@@ -1,55 +1,34 @@
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import { encodeLease, firstRecord, type Lease, type LeaseRecord } from '#core/failover/lease';
-import { type StreamKey, streamKey } from '#core/model/stream';
+import type { StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { ControlStore } from '#ports/control-store';
 import type { Random } from '#ports/random';
 import type { Applier } from '#region/apply/applier';
 import type { AuditLog } from '#region/audit/audit-log';
 import { Acceptance } from '#region/failover/acceptance';
+import type { AuthorityConfig } from '#region/failover/authority-config';
 import { Eligibility } from '#region/failover/eligibility';
-import { logIsWhole, partitionOf } from '#region/failover/incarnation';
+import { EpochAcknowledgements } from '#region/failover/epoch-acknowledgements';
+import { logIsWhole, mintStreams, partitionOf } from '#region/failover/incarnation';
 import { LeaseWatch } from '#region/failover/lease-watch';
 import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import { PacedLoop } from '#region/failover/paced-loop';
-import { Promoter, type PromotionKind } from '#region/failover/promoter';
+import { Promoter, type PromotionOrder, type PromotionResult } from '#region/failover/promoter';
+import { PromotionFailures } from '#region/failover/promotion-failures';
 import { shortfallOf } from '#region/failover/readiness';
+import type { Holder, Role } from '#region/failover/role';
 import { Silence } from '#region/failover/silence';
 import { StandingNotices } from '#region/failover/standing-notices';
 import type { HlcService } from '#region/ingest/hlc-service';
 import type { AppendGrant } from '#region/ingest/holder-gate';
 import type { EventList } from '#region/observe/events';
+import type { DurablePositions } from '#region/replicate/durable-positions';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
 import type { NamespaceStatus } from '#region/status';
 
-export interface AuthorityConfig {
-  readonly namespace: string;
-  readonly partitions: number;
-  /** Region that creates the lease when there is none. */
-  readonly initialHub: string;
-  readonly leaseMs: number;
-  readonly marginMs: number;
-  readonly automatic: boolean;
-  /** Regions that may become hub; among equally advanced ones the first does. */
-  readonly promotable: readonly string[];
-}
-
 const CATCH_UP_MS_MAX = 60_000;
-
-type Role =
-  | { readonly kind: 'follower' }
-  | { readonly kind: 'promoting' }
-  /** `accepting` only after a renewal of its own succeeded and everything valid was applied. */
-  | {
-      readonly kind: 'holder';
-      readonly epoch: number;
-      readonly streams: readonly StreamKey[];
-      leaseUntilMs: number;
-      accepting: boolean;
-      readonly acceptance: Acceptance;
-    };
-type Holder = Extract<Role, { kind: 'holder' }>;
 
 /**
  * Who is hub of one namespace, as this region sees it and takes part in it (P6). Watches and changes the lease record in
@@ -64,6 +43,7 @@ export class Authority implements NamespaceAuthority {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #log: NamespaceLog;
+  readonly #acknowledgements: EpochAcknowledgements;
   readonly #applier: Applier;
   readonly #hlc: HlcService;
   readonly #peers: Peers;
@@ -71,14 +51,18 @@ export class Authority implements NamespaceAuthority {
   readonly #audit: AuditLog;
   readonly #notices: StandingNotices;
   readonly #eligibility: Eligibility;
+  readonly #failures: PromotionFailures;
   readonly #silence: Silence;
   readonly #appendMarker: (grant: AppendGrant, record: Uint8Array) => Promise<void>;
   readonly #onLease: () => void;
+  readonly #onRecord: () => void;
+  readonly #onStepDown: () => void;
   readonly #stopping = new AbortController();
   readonly #loop: PacedLoop;
+  readonly #mintStreams = () => mintStreams({ ...this.#config, region: this.#region, random: this.#random });
   #role: Role = { kind: 'follower' };
   #beatMs: number;
-  #promotion: Promise<{ epoch: number; lossy: boolean; durationMs: number }> | undefined;
+  #promotion: Promise<PromotionResult> | undefined;
   #running: Promise<void> = Promise.resolve();
   /** The renewal on its way, settled either way. */
   #renewing: Promise<void> = Promise.resolve();
@@ -91,6 +75,9 @@ export class Authority implements NamespaceAuthority {
     clock: Clock;
     random: Random;
     log: NamespaceLog;
+    /** Id of this region's log (P6.4). */
+    logId: string;
+    positions: DurablePositions;
     applier: Applier;
     hlc: HlcService;
     peers: Peers;
@@ -98,8 +85,12 @@ export class Authority implements NamespaceAuthority {
     audit: AuditLog;
     /** Writes the epoch marker; resolves when durable. */
     appendMarker: (grant: AppendGrant, record: Uint8Array) => Promise<void>;
-    /** Called after a later record was adopted. */
+    /** Called after a later record was adopted that changes more than a renewal does. */
     onLease: () => void;
+    /** Called after every later record. */
+    onRecord: () => void;
+    /** Called when this region holds the lease no more. */
+    onStepDown: () => void;
   }) {
     this.#region = options.region;
     this.#config = options.config;
@@ -111,10 +102,11 @@ export class Authority implements NamespaceAuthority {
       log: options.log,
       onAdopted: (lease, before) => this.#onAdopted(lease, before),
     });
-    this.#promoter = new Promoter({ ...options, watch: this.#watch, mintStreams: () => this.#mintStreams() });
+    this.#promoter = new Promoter({ ...options, watch: this.#watch, mintStreams: this.#mintStreams });
     this.#clock = options.clock;
     this.#random = options.random;
     this.#log = options.log;
+    this.#acknowledgements = new EpochAcknowledgements(options);
     this.#applier = options.applier;
     this.#hlc = options.hlc;
     this.#peers = options.peers;
@@ -123,16 +115,22 @@ export class Authority implements NamespaceAuthority {
     this.#notices = new StandingNotices({ ...options, namespace: options.config.namespace });
     const notices = this.#notices;
     this.#eligibility = new Eligibility({ ...options, notices });
+    this.#failures = new PromotionFailures({ ...options, notices });
     this.#silence = new Silence({ ...options, watch: this.#watch, notices });
     this.#appendMarker = options.appendMarker;
     this.#onLease = options.onLease;
+    this.#onRecord = options.onRecord;
+    this.#onStepDown = options.onStepDown;
+    options.positions.onLog(() => this.#role.kind === 'holder' && this.look());
     this.#loop = new PacedLoop({
       clock: options.clock,
       random: options.random,
       signal: this.#stopping.signal,
       task: () => this.#tick(),
       intervalMs: () => this.#config.leaseMs / (this.#role.kind === 'holder' ? 4 : 6),
-      onError: (error) => this.#onLoopError(error),
+      onError: (error) => {
+        if (error.code === 'INTERNAL') this.#events.add('authority-failed', 'error', error.message, internals(error));
+      },
     });
     this.#beatMs = options.clock.monotonicMs();
   }
@@ -211,7 +209,7 @@ export class Authority implements NamespaceAuthority {
    * Moves the hub to this region on a person's word. The holder, when it answers, stops appending and hands over everything;
    * when it does not answer, its lease must lapse first.
    */
-  async takeOver(actor: string): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
+  async takeOver(actor: string, allowLoss: boolean): Promise<PromotionResult> {
     if (this.#role.kind === 'holder')
       throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is the hub of ${this.#config.namespace} already`);
     const lease = await this.#watch.read();
@@ -221,8 +219,9 @@ export class Authority implements NamespaceAuthority {
       namespace: this.#config.namespace,
       to: this.#region,
       epoch: lease.record.epoch,
+      allowLoss,
     });
-    return this.#promote('planned', lease);
+    return this.#promote({ kind: 'planned', allowLoss }, lease);
   }
 
   /** Answers a candidate's request for a promise (P6.4). */
@@ -260,6 +259,7 @@ export class Authority implements NamespaceAuthority {
     if (this.#role.kind === 'holder') this.#role.acceptance.forget();
     this.#role = { kind: 'follower' };
     this.#silence.forget();
+    this.#onStepDown();
   }
 
   /** P6.2: a holder whose event loop stalled for half its lease stops accepting until a renewal succeeds. */
@@ -278,12 +278,6 @@ export class Authority implements NamespaceAuthority {
     this.look();
   }
 
-  #onLoopError(error: AntipodeError): void {
-    if (error.code !== 'INTERNAL') return;
-    const stack = error.cause instanceof Error ? error.cause.stack : error.stack;
-    this.#events.add('authority-failed', 'error', error.message, { stack });
-  }
-
   async #tick(): Promise<void> {
     if (this.#promotion !== undefined) return;
     if (this.#role.kind === 'holder') return this.#renew(this.#role);
@@ -293,10 +287,16 @@ export class Authority implements NamespaceAuthority {
     if (lease.record.holder === this.#region) {
       // After a drain it leaves the epoch to the candidate, unless that one did not come within a lease.
       if (this.#log.openFor(lease.record.epoch) || this.#watch.stoodStill()) await this.#resume(lease);
-    } else if (this.#watch.stoodStill() && this.#eligibility.forLapsedLease()) await this.#promoteAutomatically(lease);
+    } else if (this.#mayTakeOver()) await this.#promoteAutomatically(lease);
+  }
+
+  #mayTakeOver(): boolean {
+    if (!this.#watch.stoodStill() || !this.#failures.mayTry()) return false;
+    return this.#eligibility.forLapsedLease();
   }
 
   #onAdopted(lease: Lease, before: Lease | undefined): void {
+    this.#failures.forget();
     const { namespace } = this.#config;
     const { epoch, holder, streams } = lease.record;
     const role = this.#role;
@@ -308,6 +308,7 @@ export class Authority implements NamespaceAuthority {
     if (before !== undefined && before.record.epoch !== epoch && holder !== this.#region) {
       this.#events.add('hub-changed', 'info', `${holder} is the hub of ${namespace}, epoch ${epoch}`);
     }
+    this.#onRecord();
     if (before?.record.epoch !== epoch || before.record.streams.length !== streams.length) this.#onLease();
   }
 
@@ -316,17 +317,11 @@ export class Authority implements NamespaceAuthority {
     this.#watch.adopt(lease);
   }
 
-  #mintStreams(): StreamKey[] {
-    const incarnation = this.#random.hex(8);
-    return Array.from({ length: this.#config.partitions }, (_, partition) =>
-      streamKey({ namespace: this.#config.namespace, partition, origin: this.#region, incarnation }),
-    );
-  }
-
   async #createLease(): Promise<void> {
     if (this.#config.initialHub !== this.#region) return;
     const streams = this.#mintStreams();
-    const record = firstRecord({ namespace: this.#config.namespace, holder: this.#region, streams });
+    const acknowledge = this.#acknowledgements.requirement;
+    const record = firstRecord({ namespace: this.#config.namespace, holder: this.#region, streams, acknowledge });
     const outcome = await this.#watch.compareAndSet(0, record);
     if (outcome.kind !== 'ok') return;
     await this.#becomeHolder(
@@ -364,7 +359,6 @@ export class Authority implements NamespaceAuthority {
       readonly streams: readonly StreamKey[];
       readonly sentMs: number;
       readonly how: 'lease-acquired' | 'lease-resumed';
-      readonly orderedByPerson?: boolean;
     },
   ): Promise<void> {
     const { record } = lease;
@@ -382,7 +376,6 @@ export class Authority implements NamespaceAuthority {
         hlc: this.#hlc,
         clock: this.#clock,
         notices: this.#notices,
-        orderedByPerson: won.orderedByPerson ?? false,
       }),
     };
     this.#role = role;
@@ -403,7 +396,10 @@ export class Authority implements NamespaceAuthority {
     }
     if (!this.#eligibility.partitionsFit()) return this.#stepDown();
     const reported = Object.fromEntries(role.streams.map((stream) => [stream, this.#log.head(stream).seq]));
-    const record: LeaseRecord = { ...lease.record, reported: { ...lease.record.reported, ...reported } };
+    const record = this.#acknowledgements.inForce({
+      ...lease.record,
+      reported: { ...lease.record.reported, ...reported },
+    });
     const renewal = this.#watch.compareAndSet(lease.revision, record);
     this.#renewing = renewal.then(
       (outcome) => void (outcome.kind === 'ok' && this.#watch.adopt({ record, revision: outcome.revision })),
@@ -424,37 +420,28 @@ export class Authority implements NamespaceAuthority {
     await this.#appendMarker({ epoch: role.epoch, streams: role.streams }, encodeLease({ record, revision }));
     if (this.#role !== role) return;
     role.accepting = true;
-    role.acceptance.completed();
+    role.acceptance.forget();
     this.#events.add('hub-accepting', 'info', `this region accepts writes for ${namespace}, epoch ${role.epoch}`);
   }
 
   async #promoteAutomatically(lease: Lease): Promise<void> {
     const { holder } = lease.record;
     this.#events.add('hub-suspected', 'warning', `the lease of ${holder} for ${this.#config.namespace} has lapsed`);
-    if (await this.#promoter.awaitTurn(lease, this.#stopping.signal)) await this.#promote('automatic', lease);
+    if (await this.#promoter.awaitTurn(lease, this.#stopping.signal)) await this.#promote({ kind: 'automatic' }, lease);
   }
 
-  async #promote(kind: PromotionKind, lease: Lease): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
+  async #promote(order: PromotionOrder, lease: Lease): Promise<PromotionResult> {
     if (this.#promotion !== undefined)
       throw new AntipodeError('FAILOVER_REFUSED', 'a promotion of this region is under way');
     const startedMs = this.#clock.monotonicMs();
-    const running = this.#promoteOnce(kind, lease, startedMs);
+    const running = this.#promoteOnce(order, lease, startedMs);
     this.#promotion = running;
     this.#role = { kind: 'promoting' };
     try {
       return await running;
     } catch (caught) {
       const error = toAntipodeError(caught);
-      this.#events.add(
-        'promotion-failed',
-        'warning',
-        `promotion to hub of ${this.#config.namespace}: ${error.message}`,
-      );
-      this.#audit.note(this.#region, 'promotion-failed', {
-        namespace: this.#config.namespace,
-        epoch: lease.record.epoch,
-        reason: error.message,
-      });
+      this.#failures.failed(order, lease, error);
       throw error;
     } finally {
       this.#promotion = undefined;
@@ -462,14 +449,9 @@ export class Authority implements NamespaceAuthority {
     }
   }
 
-  async #promoteOnce(
-    kind: PromotionKind,
-    found: Lease,
-    startedMs: number,
-  ): Promise<{ epoch: number; lossy: boolean; durationMs: number }> {
-    const { lease, streams, sentMs, lossy } = await this.#promoter.win(kind, found, this.#stopping.signal);
-    const orderedByPerson = kind === 'planned';
-    await this.#becomeHolder(lease, { streams, sentMs, how: 'lease-acquired', orderedByPerson });
+  async #promoteOnce(order: PromotionOrder, found: Lease, startedMs: number): Promise<PromotionResult> {
+    const { lease, streams, sentMs, lossy } = await this.#promoter.win(order, found, this.#stopping.signal);
+    await this.#becomeHolder(lease, { streams, sentMs, how: 'lease-acquired' });
     await this.#untilAccepting();
     const { epoch } = lease.record;
     const durationMs = Math.round(this.#clock.monotonicMs() - startedMs);
@@ -500,4 +482,8 @@ export class Authority implements NamespaceAuthority {
     }
     if (this.#role.kind !== 'holder') throw new AntipodeError('FAILOVER_REFUSED', 'the lease was lost again');
   }
+}
+
+function internals(error: AntipodeError): { stack: string | undefined } {
+  return { stack: error.cause instanceof Error ? error.cause.stack : error.stack };
 }

@@ -1,6 +1,7 @@
 import type { Lease } from '#core/failover/lease';
-import { parseStreamKey, type StreamKey } from '#core/model/stream';
+import { parseStreamKey, type StreamKey, streamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
+import type { Random } from '#ports/random';
 import type { EventList } from '#region/observe/events';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
@@ -93,6 +94,20 @@ async function vouches(
   } catch {
     return 'silent';
   }
+}
+
+/** Streams of a new incarnation of this region, one a partition. */
+export function mintStreams(options: {
+  readonly namespace: string;
+  readonly partitions: number;
+  readonly region: string;
+  readonly random: Random;
+}): StreamKey[] {
+  const { namespace, region: origin } = options;
+  const incarnation = options.random.hex(8);
+  return Array.from({ length: options.partitions }, (_, partition) =>
+    streamKey({ namespace, partition, origin, incarnation }),
+  );
 }
 
 /** Partition of a stream key that is known to be one. */

@@ -21,7 +21,7 @@ export interface NamespaceAuthority extends HolderGate {
   /** Milliseconds since the control store last answered; null when it never did. */
   controlAnswerAgeMs(): number | null;
   /** Moves the hub to this region on a person's word. FAILOVER_REFUSED where there is none to move. */
-  takeOver(actor: string): Promise<{ epoch: number; lossy: boolean; durationMs: number }>;
+  takeOver(actor: string, allowLoss: boolean): Promise<{ epoch: number; lossy: boolean; durationMs: number }>;
   /** Answers a candidate's request for a promise (P6.4). */
   promise(epoch: number, revision: number, candidate: string): Promise<Record<StreamKey, number>>;
   /** Answers a candidate that drains this holder. */

@@ -79,11 +79,19 @@ function candidate(
   } as unknown as Peers;
   const promoter = new Promoter({
     region: 'eu-west',
-    config: { namespace: 'flights', promotable: ['us-east', 'eu-west', 'ap-south'], leaseMs: 3000, marginMs: 500 },
+    config: {
+      namespace: 'flights',
+      promotable: ['us-east', 'eu-west', 'ap-south'],
+      acknowledge: 0,
+      lossy: 'allow',
+      leaseMs: 3000,
+      marginMs: 500,
+    },
     watch: watch as LeaseWatch,
     clock,
     random: { next: () => 0.5, hex: () => '00' },
     log,
+    logId: 'log b',
     peers,
     events: new EventList({ clock, log: QUIET }),
     audit: { note: (_: string, action: string) => audited.push(action) } as unknown as AuditLog,
@@ -93,11 +101,11 @@ function candidate(
 }
 
 function win(promoter: Promoter, kind: 'planned' | 'automatic', lease: Lease = LEASE): Promise<WonLease> {
-  return promoter.win(kind, lease, new AbortController().signal);
+  return promoter.win(kind === 'planned' ? { kind, allowLoss: false } : { kind }, lease, new AbortController().signal);
 }
 
 const DRAINED = { answer: { revision: 7, heads: { [STREAM]: 5 } } };
-const PROMISED = { answer: { heads: { [STREAM]: 0 } } };
+const PROMISED = { answer: { heads: { [STREAM]: 0 }, log: 'log c' } };
 const FETCHED = { answer: { frames: 1 }, blob: packFrames([FRAME]) };
 
 test('a holder that hands over everything leaves nothing behind, and the seal covers it', async () => {
@@ -117,12 +125,14 @@ test('a holder that answers the drain and dies before its frames are fetched lea
   const won = await win(promoter, 'planned');
   assert.equal(won.lossy, true);
   assert.deepEqual(written[0]?.seals, { '1': { [STREAM]: 0 } });
-  assert.deepEqual(written[0]?.lossy, [{ epoch: 1, promised: ['ap-south', 'eu-west'], missing: ['us-east'] }]);
+  assert.deepEqual(written[0]?.lossy, [
+    { epoch: 1, promised: ['ap-south', 'eu-west'], missing: ['us-east'], lowered: {} },
+  ]);
 });
 
 test('an automatic promotion of asynchronous writes is lossy however many promise', async () => {
   const { promoter, written } = candidate({
-    'ap-south promise': { answer: { heads: { [STREAM]: 5 } } },
+    'ap-south promise': { answer: { heads: { [STREAM]: 5 }, log: 'log c' } },
     'ap-south fetch': FETCHED,
   });
   const won = await win(promoter, 'automatic');
@@ -144,7 +154,7 @@ const LATER: Lease = {
 };
 
 test('a candidate that lacks a closed epoch fetches it before it promises anything', async () => {
-  const answers = { 'us-east fetch': FETCHED, 'us-east promise': { answer: { heads: {} } } };
+  const answers = { 'us-east fetch': FETCHED, 'us-east promise': { answer: { heads: {}, log: 'log a' } } };
   const { promoter, written } = candidate(answers, LATER);
   const won = await win(promoter, 'automatic', LATER);
   assert.equal(won.lease.record.epoch, 3);
@@ -152,9 +162,9 @@ test('a candidate that lacks a closed epoch fetches it before it promises anythi
 });
 
 test('a candidate that cannot get a closed epoch does not become hub', async () => {
-  const { promoter, written } = candidate({ 'us-east promise': { answer: { heads: {} } } }, LATER);
+  const { promoter, written } = candidate({ 'us-east promise': { answer: { heads: {}, log: 'log a' } } }, LATER);
   await assert.rejects(win(promoter, 'automatic', LATER), {
-    code: 'FAILOVER_REFUSED',
+    code: 'LOSS_REFUSED',
     message: /up to 0, its seal is 5/,
   });
   assert.deepEqual(written, []);

@@ -1,19 +1,28 @@
 import { AntipodeError, toAntipodeError } from '#core/errors';
-import { type Lease, type LeaseRecord, promisesForCleanPromotion, promotedRecord } from '#core/failover/lease';
+import { type AcknowledgeRule, requirementOf } from '#core/failover/acknowledge';
+import { type Lease, type LeaseRecord, promotedRecord } from '#core/failover/lease';
+import { type CountedPromise, cleanliness, intactPromises, isWholeEpoch } from '#core/failover/participants';
 import type { StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { Random } from '#ports/random';
 import type { AuditLog } from '#region/audit/audit-log';
 import type { AuditEntry } from '#region/engine-api';
 import type { LeaseWatch } from '#region/failover/lease-watch';
-import { type CollectedPromise, candidateDelayMs, preparePromotion } from '#region/failover/promotion';
+import { candidateDelayMs, type PreparedPromotion, preparePromotion } from '#region/failover/promotion';
 import type { EventList } from '#region/observe/events';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
 
 const DRAIN_TIMEOUT_MS = 5000;
 
-export type PromotionKind = 'planned' | 'automatic';
+/** Why this region is to become hub; a person may say that writes may be left behind. */
+export type PromotionOrder = { readonly kind: 'automatic' } | { readonly kind: 'planned'; readonly allowLoss: boolean };
+
+export interface PromotionResult {
+  readonly epoch: number;
+  readonly lossy: boolean;
+  readonly durationMs: number;
+}
 
 /** A record that names this region as holder; the lease counts from `sentMs`. */
 export interface WonLease {
@@ -28,6 +37,9 @@ export class Promoter {
   readonly #region: string;
   readonly #namespace: string;
   readonly #promotable: readonly string[];
+  readonly #acknowledge: AcknowledgeRule;
+  readonly #lossy: 'allow' | 'refuse';
+  readonly #logId: string;
   readonly #leaseMs: number;
   readonly #marginMs: number;
   readonly #watch: LeaseWatch;
@@ -46,6 +58,8 @@ export class Promoter {
     config: {
       readonly namespace: string;
       readonly promotable: readonly string[];
+      readonly acknowledge: AcknowledgeRule;
+      readonly lossy: 'allow' | 'refuse';
       readonly leaseMs: number;
       readonly marginMs: number;
     };
@@ -53,6 +67,7 @@ export class Promoter {
     clock: Clock;
     random: Random;
     log: NamespaceLog;
+    logId: string;
     peers: Peers;
     events: EventList;
     audit: AuditLog;
@@ -61,6 +76,9 @@ export class Promoter {
     this.#region = options.region;
     this.#namespace = options.config.namespace;
     this.#promotable = options.config.promotable;
+    this.#acknowledge = options.config.acknowledge;
+    this.#lossy = options.config.lossy;
+    this.#logId = options.logId;
     this.#leaseMs = options.config.leaseMs;
     this.#marginMs = options.config.marginMs;
     this.#watch = options.watch;
@@ -89,8 +107,12 @@ export class Promoter {
     return (await this.#watch.read())?.revision === lease.revision;
   }
 
-  /** Everything up to the won compare-and-set. FAILOVER_REFUSED when the lease changed, or nobody holds what was promised. */
-  async win(kind: PromotionKind, found: Lease, signal: AbortSignal): Promise<WonLease> {
+  /**
+   * Everything up to the won compare-and-set. FAILOVER_REFUSED when the lease changed, or nobody holds what was promised;
+   * LOSS_REFUSED when writes might be left behind that were acknowledged, and neither policy nor person allows that.
+   */
+  async win(order: PromotionOrder, found: Lease, signal: AbortSignal): Promise<WonLease> {
+    const { kind } = order;
     const { holder } = found.record;
     this.#events.add(
       'promotion-started',
@@ -100,21 +122,34 @@ export class Promoter {
     const { lease, drained } =
       kind === 'planned' ? await this.#drainHolder(found, signal) : { lease: found, drained: undefined };
     const others = this.#othersThan(holder);
+    const allowLoss = order.kind === 'planned' && order.allowLoss;
     const prepared = await preparePromotion({
       region: this.#region,
+      logId: this.#logId,
+      allowLoss,
       lease,
       others,
       drained,
       log: this.#log,
       peers: this.#peers,
     });
-    const counted = prepared.promised.filter((name) => name !== holder).length;
-    const needed = promisesForCleanPromotion({ syncReplicas: 0, promotableOthers: others.length + 1 });
-    // A holder that answered and then could not be fetched from handed over nothing that is known here.
-    const handedOver = drained !== undefined && prepared.promised.includes(holder);
-    const lossy = !handedOver && counted < needed;
+    const loss = this.#possibleLoss(lease.record, prepared);
+    const lossy = loss !== undefined;
+    if (lossy && this.#lossy === 'refuse' && !allowLoss)
+      throw new AntipodeError('LOSS_REFUSED', `${this.#region} would be hub of ${this.#namespace}, but ${loss}`);
     const streams = this.#mintStreams();
-    const record = promotedRecord(lease.record, { holder: this.#region, streams, ...prepared, lossy });
+    const promised = prepared.promises.map(({ region }) => region);
+    const record = promotedRecord(lease.record, {
+      ...prepared,
+      holder: this.#region,
+      streams,
+      promised,
+      lossy,
+      acknowledge: requirementOf(this.#acknowledge, this.#region),
+      logs: Object.fromEntries(
+        prepared.promises.filter(({ region }) => region !== holder).map(({ region, log }) => [region, log]),
+      ),
+    });
     this.#attempt = {
       record,
       details: {
@@ -122,9 +157,11 @@ export class Promoter {
         epoch: record.epoch,
         from: holder,
         kind,
-        promised: prepared.promised.join(' '),
+        promised: promised.join(' '),
         missing: prepared.missing.join(' '),
         lossy,
+        lost: loss ?? null,
+        lowered: loweredText(prepared),
       },
     };
     const outcome = await this.#watch.compareAndSet(lease.revision, record);
@@ -138,6 +175,22 @@ export class Promoter {
       );
     this.auditCompleted(record);
     return { lease: { record, revision: outcome.revision }, streams, sentMs: outcome.sentMs, lossy };
+  }
+
+  /** Why acknowledged writes may be left behind (P6.5), as a half sentence; undefined when certainly none are. */
+  #possibleLoss(record: LeaseRecord, { promises, lowered, missing }: PreparedPromotion): string | undefined {
+    const [hole, ...more] = Object.keys(lowered);
+    if (hole !== undefined)
+      return `nobody who answers has all of ${hole}${more.length === 0 ? '' : ` and ${more.length} more streams`}`;
+    // A holder that answered and then could not be fetched from handed over nothing; one that began anew has less than it had.
+    if (isWholeEpoch(record) && promises.some(({ region }) => region === record.holder)) return undefined;
+    const intact = intactPromises(record, promises);
+    const verdict = cleanliness(record, intact);
+    if (verdict.kind === 'clean') return undefined;
+    const unheard = missing.length === 0 ? 'nobody' : missing.join(', ');
+    if (verdict.kind === 'local') return `${record.holder} acknowledged alone, and ${unheard} did not hand over`;
+    const given = `${verdict.given} of ${verdict.needed} promises that cover every acknowledged write`;
+    return `it has ${given} (${intact.join(', ') || 'none'}; not heard: ${unheard})`;
   }
 
   /**
@@ -163,7 +216,7 @@ export class Promoter {
   async #drainHolder(
     lease: Lease,
     signal: AbortSignal,
-  ): Promise<{ lease: Lease; drained: CollectedPromise | undefined }> {
+  ): Promise<{ lease: Lease; drained: CountedPromise | undefined }> {
     const { holder, epoch } = lease.record;
     try {
       const { answer } = await this.#peers.request(
@@ -176,7 +229,7 @@ export class Promoter {
       if (now === undefined || now.revision !== answer.revision || now.record.epoch !== epoch) {
         throw new AntipodeError('EPOCH_STALE', 'the lease changed while the holder was drained');
       }
-      return { lease: now, drained: { region: holder, heads: answer.heads } };
+      return { lease: now, drained: { region: holder, log: '', heads: answer.heads } };
     } catch (caught) {
       const error = toAntipodeError(caught);
       if (error.disposition === 'reset')
@@ -201,4 +254,11 @@ export class Promoter {
       throw new AntipodeError('FAILOVER_REFUSED', reason);
     }
   }
+}
+
+/** Seals that a promotion lowers, in one line for the audit log. */
+function loweredText({ lowered: seals }: PreparedPromotion): string {
+  return Object.entries(seals)
+    .map(([stream, seal]) => `${stream} to ${seal}`)
+    .join(', ');
 }

@@ -1,6 +1,7 @@
 import { decodeFrame, envelopeHash } from '#core/codec/frame';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import { type Lease, sealOfPromises } from '#core/failover/lease';
+import type { CountedPromise } from '#core/failover/participants';
 import type { StreamKey } from '#core/model/stream';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
@@ -9,17 +10,14 @@ import { unpackFrames } from '#region/replicate/wire';
 const PROMISE_TIMEOUT_MS = 2000;
 const FETCH_TIMEOUT_MS = 5000;
 
-export interface CollectedPromise {
-  readonly region: string;
-  readonly heads: Readonly<Record<StreamKey, number>>;
-}
-
 export interface PreparedPromotion {
   readonly seal: Record<StreamKey, number>;
-  /** Regions whose promises count, this one included. */
-  readonly promised: readonly string[];
+  /** Promises whose frames are held here now, this region's and a holder's that was drained included. */
+  readonly promises: readonly CountedPromise[];
   /** Regions that gave no promise, or whose frames could not be fetched. */
   readonly missing: readonly string[];
+  /** Streams of closed epochs that end here below their seals, and where. Empty unless loss is allowed. */
+  readonly lowered: Readonly<Record<StreamKey, number>>;
 }
 
 /**
@@ -29,20 +27,24 @@ export interface PreparedPromotion {
  */
 export async function preparePromotion(options: {
   readonly region: string;
+  /** Id of this region's log. */
+  readonly logId: string;
+  /** A person allows that sealed history is left behind which no connected region has. */
+  readonly allowLoss: boolean;
   readonly lease: Lease;
   /** The promotable regions other than the holder and this one. */
   readonly others: readonly string[];
   /** Also asked, but not counted: the holder, in a planned change of hub. */
-  readonly drained?: CollectedPromise | undefined;
+  readonly drained?: CountedPromise | undefined;
   readonly log: NamespaceLog;
   readonly peers: Peers;
 }): Promise<PreparedPromotion> {
   const { region, lease, log, peers } = options;
   const { namespace, epoch, streams } = lease.record;
-  await fetchEarlierSeals(options);
-  const own: CollectedPromise = { region, heads: await log.promise(epoch, lease.revision) };
+  const lowered = await fetchEarlierSeals(options);
+  const own: CountedPromise = { region, log: options.logId, heads: await log.promise(epoch, lease.revision) };
   const asked = await Promise.all(
-    options.others.map(async (other): Promise<CollectedPromise | undefined> => {
+    options.others.map(async (other): Promise<CountedPromise | undefined> => {
       try {
         const { answer } = await peers.request(
           other,
@@ -50,7 +52,7 @@ export async function preparePromotion(options: {
           { namespace, epoch, revision: lease.revision, candidate: region },
           { timeoutMs: PROMISE_TIMEOUT_MS },
         );
-        return { region: other, heads: answer.heads };
+        return { region: other, log: answer.log, heads: answer.heads };
       } catch {
         return undefined;
       }
@@ -66,11 +68,8 @@ export async function preparePromotion(options: {
     const failed = await fetchUpTo({ seal, sources: counted, region, log, peers });
     if (failed === undefined) {
       const promised = counted.map((promise) => promise.region);
-      return {
-        seal,
-        promised,
-        missing: [lease.record.holder, ...options.others].filter((name) => !promised.includes(name)),
-      };
+      const missing = [lease.record.holder, ...options.others].filter((name) => !promised.includes(name));
+      return { seal, promises: counted, missing, lowered };
     }
     counted = counted.filter((promise) => promise.region !== failed);
   }
@@ -78,15 +77,18 @@ export async function preparePromotion(options: {
 
 /**
  * P6.5: a hub holds every closed epoch up to its seal. Asks every peer in turn for what is missing here; when nobody has it
- * this region does not become hub, since what it would serve and vouch for has a hole.
+ * this region does not become hub, since what it would serve and vouch for has a hole. Where a person allows the loss, it
+ * answers how far the streams go here, which becomes their seal.
  */
 async function fetchEarlierSeals(options: {
   readonly region: string;
+  readonly allowLoss: boolean;
   readonly lease: Lease;
   readonly log: NamespaceLog;
   readonly peers: Peers;
-}): Promise<void> {
+}): Promise<Record<StreamKey, number>> {
   const { region, lease, log, peers } = options;
+  const lowered: Record<StreamKey, number> = {};
   for (const seals of Object.values(lease.record.seals)) {
     for (const [stream, upTo] of Object.entries(seals)) {
       for (const source of peers.names) {
@@ -100,20 +102,23 @@ async function fetchEarlierSeals(options: {
         }
       }
       const { seq } = log.head(stream);
-      if (seq < upTo) {
+      if (seq < upTo && options.allowLoss) lowered[stream] = seq;
+      else if (seq < upTo) {
         const hole = `${region} holds ${stream} up to ${seq}, its seal is ${upTo}, and no connected region has the rest`;
-        throw new AntipodeError('FAILOVER_REFUSED', hole, {
-          remedy: 'Promote a region that holds it, or bring one back that does.',
+        throw new AntipodeError('LOSS_REFUSED', hole, {
+          remedy:
+            'Promote a region that holds it, or bring one back that does. When nobody has it any more: antipode failover NAMESPACE --to REGION --allow-loss.',
         });
       }
     }
   }
+  return lowered;
 }
 
 /** Fetches and makes durable what is missing here up to the seal. Answers the region whose frames could not be had. */
 async function fetchUpTo(options: {
   readonly seal: Readonly<Record<StreamKey, number>>;
-  readonly sources: readonly CollectedPromise[];
+  readonly sources: readonly CountedPromise[];
   readonly region: string;
   readonly log: NamespaceLog;
   readonly peers: Peers;

@@ -7,7 +7,7 @@ import type { Applier } from '#region/apply/applier';
 import type { AuditLog } from '#region/audit/audit-log';
 import { Acceptance } from '#region/failover/acceptance';
 import { Eligibility } from '#region/failover/eligibility';
-import { heldIsApplied, shortfallOf } from '#region/failover/readiness';
+import { shortfallOf } from '#region/failover/readiness';
 import { greatestReading } from '#region/failover/sealed-stamps';
 import { StandingNotices } from '#region/failover/standing-notices';
 import { HlcService } from '#region/ingest/hlc-service';
@@ -84,8 +84,7 @@ async function standing(options: {
     promotable: ['eu-west'],
   };
   const eligibility = new Eligibility({ region: 'eu-west', config, log, applier, notices });
-  const acceptance = (orderedByPerson: boolean): Acceptance =>
-    new Acceptance({ namespace: 'flights', log, applier, hlc, clock, notices, orderedByPerson });
+  const acceptance = (): Acceptance => new Acceptance({ namespace: 'flights', log, applier, hlc, clock, notices });
   return { clock, log, applier, eligibility, acceptance, audited, told: () => events.list() };
 }
 
@@ -93,15 +92,14 @@ test('a region with everything up to the seals applied may become hub and accept
   const { eligibility, acceptance, log, applier, told } = await standing({ held: 5 });
   assert.equal(shortfallOf({ log, applier }), undefined);
   assert.equal(eligibility.forLapsedLease(), true);
-  assert.equal(acceptance(false).due(), true);
+  assert.equal(acceptance().due(), true);
   assert.deepEqual(told(), []);
 });
 
 test('a region below a seal neither takes over by itself nor accepts, and says why once', async () => {
   const { eligibility, acceptance, log, applier, told, audited } = await standing({ held: 3 });
   assert.equal(shortfallOf({ log, applier })?.kind, 'hole');
-  assert.equal(heldIsApplied({ log, applier }), true);
-  const entry = acceptance(false);
+  const entry = acceptance();
   for (let i = 0; i < 3; i++) {
     assert.equal(eligibility.forLapsedLease(), false);
     assert.equal(entry.due(), false);
@@ -114,22 +112,20 @@ test('a region below a seal neither takes over by itself nor accepts, and says w
   assert.deepEqual(audited, ['not-eligible', 'hub-not-accepting']);
 });
 
-test('a person outweighs missing sealed history: the region waits for it, then accepts and names it', async () => {
-  const { clock, eligibility, acceptance, told } = await standing({ held: 3 });
+test('a person outweighs missing sealed history, but no hub accepts with a hole: the record must lower the seal', async () => {
+  const { clock, eligibility, acceptance } = await standing({ held: 3 });
   eligibility.assertForOrder();
-  const entry = acceptance(true);
+  const entry = acceptance();
   assert.equal(entry.due(), false);
-  clock.advance(10_000);
-  assert.equal(entry.due(), true);
-  entry.completed();
-  assert.equal(told().at(-1)?.event, 'sealed-history-missing');
+  clock.advance(60_000);
+  assert.equal(entry.due(), false);
 });
 
 test('a halted stream is not caught up, and nobody makes such a region hub', async () => {
   const { clock, eligibility, acceptance } = await standing({ held: 5, halted: 'FRAME_CORRUPT: bad checksum' });
   assert.equal(eligibility.forLapsedLease(), false);
   assert.throws(() => eligibility.assertForOrder(), /cannot be applied beyond 0: FRAME_CORRUPT/);
-  const entry = acceptance(true);
+  const entry = acceptance();
   clock.advance(60_000);
   assert.equal(entry.due(), false);
 });
@@ -145,7 +141,7 @@ test('another number of partitions than the namespace was created with is refuse
 
 test('a holder whose clock must wait an hour for sealed stamps says so once, with the seconds', async () => {
   const { clock, acceptance, told, audited } = await standing({ held: 5, wallMs: NOW + HOUR });
-  const entry = acceptance(false);
+  const entry = acceptance();
   assert.equal(entry.due(), false);
   assert.equal(entry.due(), false);
   assert.deepEqual(audited, ['hub-waits-for-clock']);

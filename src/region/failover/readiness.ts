@@ -42,19 +42,9 @@ export function shortfallOf({ log, applier }: State): Shortfall | undefined {
   return worst;
 }
 
-/** Whether the rows that are held are all applied, whatever sealed history is missing. */
-export function heldIsApplied({ log, applier }: State): boolean {
-  return log.streams().every((stream) => {
-    const standing = log.standing(stream);
-    const { seq } = log.head(stream);
-    const upTo = standing.kind === 'sealed' ? Math.min(standing.seal, seq) : seq;
-    return standing.kind === 'unknown' || applier.checkpoint(stream) >= upTo;
-  });
-}
-
 /**
- * Why this region may not be promoted; undefined when it may. A person's order outweighs missing sealed history, which
- * perhaps nobody holds any more, and nothing else.
+ * Why this region may not be promoted; undefined when it may. A person's order outweighs missing sealed history, which is
+ * fetched then, or given up where that person allows the loss, and nothing else.
  */
 export function notEligible(state: State, kind: 'planned' | 'automatic'): string | undefined {
   const shortfall = shortfallOf(state);

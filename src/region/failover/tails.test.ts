@@ -15,6 +15,7 @@ import { ZERO_HASH } from '#core/hash';
 import type { OnlineStore } from '#ports/online-store';
 import { ViewRegistry } from '#region/apply/view-registry';
 import type { AuditLog } from '#region/audit/audit-log';
+import type { Coverage } from '#region/failover/tail-coverage';
 import { Tails } from '#region/failover/tails';
 import type { NamespaceWriter, ReplayWrite } from '#region/ingest/namespace-writer';
 import { EventList } from '#region/observe/events';
@@ -38,7 +39,7 @@ function hub(
     holder?: boolean;
     partly?: Readonly<Record<string, number>>;
     known?: readonly string[];
-    replayed?: Record<string, number>;
+    replayed?: Record<string, Coverage>;
     /** Epoch in which the hub appends. */
     epoch?: () => number;
     policy?: 'replay' | 'keep';
@@ -82,8 +83,8 @@ function hub(
   };
   const store: Pick<OnlineStore, 'record'> = {
     record: (key) => {
-      const to = options.replayed?.[key.replace('replayed/', '')];
-      return to === undefined ? undefined : Buffer.from(JSON.stringify(to));
+      const coverage = options.replayed?.[key.replace('replayed/', '')];
+      return coverage === undefined ? undefined : Buffer.from(JSON.stringify(coverage));
     },
   };
   const tails = new Tails({
@@ -172,10 +173,17 @@ test('what lies below the seal is not taken, and a gap ends the piece', async ()
 });
 
 test('a hub that was restarted goes on where its store says it is', async () => {
-  const { tails, appended } = hub({ replayed: { [OLD]: 12 } });
+  const { tails, appended } = hub({ replayed: { [OLD]: [[10, 12]] } });
   assert.equal(await tails.take(OLD, []), 12);
   assert.equal(await tails.take(OLD, [rows(10, 'ab'), rows(12, 'c')]), 13);
   assert.deepEqual(appended.map(namesOf), ['c']);
+});
+
+test('under a lowered seal the hub takes what lies before the part it took over under the earlier seal', async () => {
+  const { tails, appended } = hub({ replayed: { [OLD]: [[12, 14]] } });
+  assert.equal(await tails.take(OLD, []), 10);
+  assert.equal(await tails.take(OLD, [rows(10, 'ab'), rows(12, 'cd'), rows(14, 'e')]), 15);
+  assert.deepEqual(appended.map(namesOf), ['ab', 'e']);
 });
 
 test('a hub that lost the lease and came back takes again what lay beyond the seal of its first time', async () => {
@@ -231,7 +239,7 @@ test('a tail that held a replayed tail keeps the first ids, and is passed over w
   const fresh = hub();
   await fresh.tails.take(OLD, [rows(10, 'ab', { replay })]);
   assert.deepEqual(fresh.appended[0]?.source, replay);
-  const done = hub({ replayed: { [OLDER]: 5 } });
+  const done = hub({ replayed: { [OLDER]: [[3, 5]] } });
   assert.equal(await done.tails.take(OLD, [rows(10, 'ab', { replay })]), 12);
   assert.deepEqual(done.appended, []);
 });

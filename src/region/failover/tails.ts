@@ -8,6 +8,7 @@ import { dueMs } from '#region/apply/parking';
 import { decodeJsonRecord, replayedKey } from '#region/apply/records';
 import type { ViewRegistry } from '#region/apply/view-registry';
 import type { AuditLog } from '#region/audit/audit-log';
+import { type Coverage, coveredTo, covering } from '#region/failover/tail-coverage';
 import type { HolderGate } from '#region/ingest/holder-gate';
 import type { NamespaceWriter } from '#region/ingest/namespace-writer';
 import type { EventList } from '#region/observe/events';
@@ -21,7 +22,8 @@ const REPLAY_TIMEOUT_MS = 30_000;
 
 interface Tail {
   readonly stream: StreamKey;
-  readonly from: number;
+  /** The seal: lower when a promotion lowered it. */
+  from: number;
   /** Grows when frames become durable that were on their way to disk when the seal became known. */
   to: number;
   replayedTo: number;
@@ -48,8 +50,8 @@ export class Tails {
   readonly #events: EventList;
   readonly #audit: AuditLog;
   readonly #tails = new Map<StreamKey, Tail>();
-  /** Hub's side: how far each tail is taken over in this epoch, counting pieces of which nothing had to be appended. */
-  readonly #taken = new Map<StreamKey, number>();
+  /** Hub's side: what of each tail is taken over in this epoch, counting pieces of which nothing had to be appended. */
+  readonly #taken = new Map<StreamKey, Coverage>();
   #takenEpoch = 0;
   /** One piece after the other, whatever its stream: a tail may hold what another tail holds too. */
   #taking: Promise<unknown> = Promise.resolve();
@@ -112,9 +114,9 @@ export class Tails {
     const { seal } = standing;
     const head = this.#log.head(stream).seq;
     const known = this.#tails.get(stream);
-    if (head <= seal || known?.to === head) return;
+    if (head <= seal || (known?.to === head && known.from === seal)) return;
     if (known === undefined) this.#tails.set(stream, { stream, from: seal, to: head, replayedTo: seal, doneIn: null });
-    else Object.assign(known, { to: head, doneIn: null });
+    else Object.assign(known, { from: seal, to: head, replayedTo: seal, doneIn: null });
     const message = `${head - seal} changes of ${stream} lie beyond its seal ${seal}`;
     this.#events.add('tail-found', 'warning', message, { stream, from: seal, to: head });
     this.#audit.note(this.#region, 'tail-found', { stream, from: seal, to: head });
@@ -188,7 +190,7 @@ export class Tails {
     // What was taken over in an epoch of before may itself lie beyond a seal by now: the store knows what counts.
     if (grant.epoch !== this.#takenEpoch) this.#taken.clear();
     this.#takenEpoch = grant.epoch;
-    let position = Math.max(standing.seal, this.#takenTo(stream));
+    let position = coveredTo(this.#coverage(stream), standing.seal);
     const before = position;
     for (const bytes of frames) {
       const { frame } = decodeFrame(bytes);
@@ -203,19 +205,24 @@ export class Tails {
       if (frame.to <= position) continue;
       // What no other region would apply yet waits with its tail (P8).
       if (frame.from > position || dueMs(frame) > this.#clock.wallMs()) break;
-      if (frame.kind === 'rows') await this.#takeRows(frame);
-      else if (frame.kind === 'definition') this.#views.learn(frame.payload);
+      const taken = coveredTo(this.#coverage(stream), frame.from) >= frame.to;
+      if (!taken && frame.kind === 'rows') await this.#takeRows(frame);
+      else if (!taken && frame.kind === 'definition') this.#views.learn(frame.payload);
       position = frame.to;
-      this.#taken.set(stream, position);
+      this.#taken.set(stream, covering(this.#taken.get(stream) ?? [], frame.from, frame.to));
     }
     if (position > before)
       this.#audit.note(this.#region, 'tail-taken', { stream, from: before, to: position, epoch: grant.epoch });
     return position;
   }
 
-  #takenTo(stream: StreamKey): number {
+  /** What the store knows to be taken over, and what this hub has looked at since. */
+  #coverage(stream: StreamKey): Coverage {
     const record = this.#store.record(replayedKey(stream));
-    return Math.max(record === undefined ? 0 : decodeJsonRecord<number>(record), this.#taken.get(stream) ?? 0);
+    let coverage = this.#taken.get(stream) ?? [];
+    for (const [from, to] of record === undefined ? [] : decodeJsonRecord<Coverage>(record))
+      coverage = covering(coverage, from, to);
+    return coverage;
   }
 
   async #takeRows(frame: Frame): Promise<void> {
@@ -228,7 +235,8 @@ export class Tails {
       tail: { stream: frame.stream, from: frame.from, to: frame.to },
       original: { stream: frame.stream, from: frame.from, hlc: frame.hlc, applied: frame.applied },
     };
-    if (frame.replay !== null && this.#takenTo(source.tail.stream) >= source.tail.to) return;
+    const { tail } = source;
+    if (frame.replay !== null && coveredTo(this.#coverage(tail.stream), tail.from) >= tail.to) return;
     const keys = frame.idempotency.map(({ key }) => key);
     while (keys.some((key) => this.#writer.onItsWay(codec.view.name, key))) {
       for (const key of keys) await this.#writer.settled(codec.view.name, key);

@@ -1,11 +1,13 @@
 import { CHANGE_BYTES_MIN, decodeChanges, encodeChanges } from '#core/codec/changes';
 import type { ViewCodec } from '#core/codec/view-codec';
 import { AntipodeError, toAntipodeError } from '#core/errors';
+import { type Requirement, raised, requirementOf } from '#core/failover/acknowledge';
 import type { Clock } from '#ports/clock';
 import type { Random } from '#ports/random';
 import type { ViewRegistry } from '#region/apply/view-registry';
 import type { StampGate } from '#region/clocks/stamp-gate';
 import type { IngestRequest, IngestResult } from '#region/engine-api';
+import type { Acknowledgement } from '#region/ingest/acknowledgement';
 import type { HolderGate } from '#region/ingest/holder-gate';
 import type { NamespaceWriter } from '#region/ingest/namespace-writer';
 import type { Quarantine } from '#region/ingest/quarantine';
@@ -20,6 +22,7 @@ const FORWARD_TIMEOUT_MS = 15_000;
 export interface IngestNamespace {
   readonly writer: NamespaceWriter;
   readonly gate: HolderGate;
+  readonly acknowledgement: Acknowledgement;
 }
 
 /**
@@ -108,14 +111,24 @@ export class Ingest {
     key: string | null,
     namespace: IngestNamespace,
   ): Promise<IngestResult> {
+    const requirement = this.#requirement(request, namespace);
     if (request.observed !== undefined) this.#stamps.observe(request.observed);
     const { changes, quarantined } = validateRequest(request, codec, this.#clock.wallMs());
     if (quarantined.length > 0) await this.#quarantine.hold(request, key ?? this.#random.hex(16), codec, quarantined);
     const hub = this.#region;
     const { last: hlc } = this.#stamps;
     if (changes.length === 0)
-      return { accepted: 0, quarantined, duplicate: false, hub, positions: {}, epoch: namespace.gate.epoch(), hlc };
-    const receipt = await namespace.writer.write(codec, changes, key, request.producer);
+      return {
+        accepted: 0,
+        quarantined,
+        duplicate: false,
+        hub,
+        positions: {},
+        durableIn: [],
+        epoch: namespace.gate.epoch(),
+        hlc,
+      };
+    const receipt = await namespace.writer.write(codec, changes, key, request.producer, requirement);
     if (receipt.duplicate) this.#duplicateRequests += 1;
     else this.#accepted.add(changes.length, this.#clock.monotonicMs());
     return {
@@ -126,7 +139,20 @@ export class Ingest {
       positions: receipt.positions,
       epoch: namespace.gate.epoch(),
       hlc: this.#stamps.last,
+      durableIn: [this.#region, ...receipt.durableIn],
     };
+  }
+
+  /** What the namespace demands, or more where the request asks for more. */
+  #requirement(request: IngestRequest, { acknowledgement }: IngestNamespace): Requirement {
+    const others = acknowledgement.regions.filter((name) => name !== this.#region).length;
+    if ((request.acknowledge ?? 0) > others) {
+      throw new AntipodeError(
+        'ACKNOWLEDGE_IMPOSSIBLE',
+        `the write asks for ${request.acknowledge} regions beside the hub, there are ${others} that count`,
+      );
+    }
+    return raised(requirementOf(acknowledgement.rule, this.#region), request.acknowledge);
   }
 
   async #forward(
@@ -150,8 +176,8 @@ export class Ingest {
       count,
       encodeChanges(request.changes.map((change, offset) => ({ ...change, offset }))),
     ]);
-    const { view, version, observed = null, producer = null } = request;
-    const body = { view, version, idempotencyKey: key, observed, producer };
+    const { view, version, observed = null, producer = null, acknowledge = null } = request;
+    const body = { view, version, idempotencyKey: key, observed, producer, acknowledge };
     try {
       const { answer } = await this.#peers.request(hub, 'ingest', body, { timeoutMs: FORWARD_TIMEOUT_MS, blob });
       return answer;

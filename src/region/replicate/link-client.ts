@@ -41,7 +41,7 @@ export interface AnnouncedStream {
 export interface LinkObserver {
   /** The peer's positions, several times a second. `watermarkMs` only for its own open streams. */
   onHeads(
-    peer: string,
+    from: { readonly name: string; readonly log: string },
     streams: ReadonlyMap<StreamKey, AnnouncedStream>,
     leases: Readonly<Record<string, number>>,
   ): void;
@@ -78,6 +78,7 @@ interface Subscription {
 export class LinkClient {
   readonly peer: string;
   readonly #region: string;
+  readonly #log: string;
   readonly #transport: LinkTransport;
   readonly #clock: Clock;
   readonly #random: Random;
@@ -103,10 +104,14 @@ export class LinkClient {
   #ackDue = new Map<StreamKey, number>();
   #flushing = false;
   #nextSubscription = 1;
+  /** Id of the peer's log, as it said when the channel began. */
+  #peerLog = '';
 
   constructor(options: {
     peer: string;
     region: string;
+    /** Id of this region's log. */
+    log: string;
     transport: LinkTransport;
     clock: Clock;
     random: Random;
@@ -116,6 +121,7 @@ export class LinkClient {
   }) {
     this.peer = options.peer;
     this.#region = options.region;
+    this.#log = options.log;
     this.#transport = options.transport;
     this.#clock = options.clock;
     this.#random = options.random;
@@ -228,11 +234,22 @@ export class LinkClient {
       );
       subscription.accepted = true;
       this.#failures.subscribed(stream, head.seq);
+      this.#acknowledgeHeld(stream, log);
     } catch (caught) {
       const error = toAntipodeError(caught);
       if (error.code === 'STREAM_DIVERGED') this.#fail(subscription, error);
       else this.#giveUp(subscription);
     }
+  }
+
+  /**
+   * Says again what is durable here of an open stream: the acknowledgement may have been lost with the last channel. Not
+   * while a promise stands, when this region may hold what it fetched as a candidate (P4.2).
+   */
+  #acknowledgeHeld(stream: StreamKey, log: NamespaceLog): void {
+    const standing = log.standing(stream);
+    const { seq } = log.head(stream);
+    if (standing.kind === 'open' && log.openFor(standing.epoch) && seq > 0) this.#giveCredit(0, stream, seq);
   }
 
   /** Counts against the stream at this peer, once for each subscription. */
@@ -291,13 +308,14 @@ export class LinkClient {
       const rpc = new RpcEnd({ channel, clock: this.#clock, onOneWay: (message) => this.#onOneWay(message) });
       const { answer } = await rpc.request(
         'hello',
-        { protocol: PROTOCOL_VERSION, region: this.#region, creditBytes: LINK_WINDOW_BYTES },
+        { protocol: PROTOCOL_VERSION, region: this.#region, log: this.#log, creditBytes: LINK_WINDOW_BYTES },
         { timeoutMs: HANDSHAKE_TIMEOUT_MS },
       );
       if (answer.region !== this.peer)
         throw new AntipodeError('PROTOCOL_MISMATCH', `${this.peer} says it is ${answer.region}`);
       expiry();
       this.#rpc = rpc;
+      this.#peerLog = answer.log;
       this.#failures.reconnected();
       this.#enter('connected', null);
       this.#observer.onConnected(this.peer);
@@ -350,7 +368,7 @@ export class LinkClient {
     if (message.kind === 'heads') {
       const { streams, leases } = parseBody(HEADS_MESSAGE, message.body, 'heads');
       this.#heads = new Map(Object.entries(streams).filter(([stream]) => parseStreamKey(stream) !== undefined));
-      this.#observer.onHeads(this.peer, this.#heads, leases);
+      this.#observer.onHeads({ name: this.peer, log: this.#peerLog }, this.#heads, leases);
     } else if (message.kind === 'frame') this.#onFrame(message);
     else throw new AntipodeError('PROTOCOL_MISMATCH', `${message.kind} is not for a link's client`);
   }

@@ -41,6 +41,7 @@ interface Subscription {
 export class LinkServer {
   readonly peer: string;
   readonly #region: string;
+  readonly #log: string;
   readonly #rpc: RpcEnd;
   readonly #clock: Clock;
   readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
@@ -49,9 +50,13 @@ export class LinkServer {
   readonly #subscriptions = new Map<number, Subscription>();
   readonly #stops: (() => void)[] = [];
   #creditBytes = 0;
+  /** Id of the log that the peer said it has. */
+  #peerLog = '';
 
   constructor(options: {
     region: string;
+    /** Id of this region's log. */
+    log: string;
     channel: Channel;
     clock: Clock;
     namespaces: ReadonlyMap<string, NamespaceLog>;
@@ -63,6 +68,7 @@ export class LinkServer {
   }) {
     this.peer = options.channel.peer;
     this.#region = options.region;
+    this.#log = options.log;
     this.#clock = options.clock;
     this.#namespaces = options.namespaces;
     this.#positions = options.positions;
@@ -91,7 +97,9 @@ export class LinkServer {
         if (body.region !== this.peer)
           throw new AntipodeError('PROTOCOL_MISMATCH', `${this.peer} says it is ${body.region}`);
         this.#creditBytes = body.creditBytes;
-        return { answer: { protocol: PROTOCOL_VERSION, region: this.#region } };
+        this.#peerLog = body.log;
+        this.#positions.met(this.peer, body.log);
+        return { answer: { protocol: PROTOCOL_VERSION, region: this.#region, log: this.#log } };
       },
       ping: async () => ({ answer: { wallMs: this.#clock.wallMs() } }),
       inspect: async ({ streams }) => {
@@ -131,6 +139,7 @@ export class LinkServer {
             where: stream,
           });
         }
+        this.#positions.asksAfter(stream, { name: this.peer, log: this.#peerLog }, after);
         const subscription: Subscription = { id, stream, log, sent: after, pumping: false, again: false };
         this.#subscriptions.set(id, subscription);
         this.#pump(subscription);
@@ -177,7 +186,8 @@ export class LinkServer {
       throw new AntipodeError('PROTOCOL_MISMATCH', `${message.kind} is not for a link's server`);
     const { durable, creditBytes } = parseBody(CREDIT_MESSAGE, message.body, 'credit');
     for (const [stream, seq] of Object.entries(durable)) {
-      if (parseStreamKey(stream) !== undefined) this.#positions.acknowledge(stream, this.peer, seq);
+      if (parseStreamKey(stream) !== undefined)
+        this.#positions.acknowledge(stream, { name: this.peer, log: this.#peerLog }, seq);
     }
     this.#creditBytes += creditBytes;
     for (const subscription of this.#subscriptions.values()) this.#pump(subscription);

@@ -25,6 +25,7 @@ import type { LinkStatus } from '#region/status';
 export class Links implements Peers, LinkObserver {
   readonly names: readonly string[];
   readonly #region: string;
+  readonly #log: string;
   readonly #transport: LinkTransport;
   readonly #clock: Clock;
   readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
@@ -43,6 +44,8 @@ export class Links implements Peers, LinkObserver {
 
   constructor(options: {
     region: string;
+    /** Id of this region's log. */
+    log: string;
     peers: readonly string[];
     transport: LinkTransport;
     clock: Clock;
@@ -55,6 +58,7 @@ export class Links implements Peers, LinkObserver {
     clocks: PeerClocks;
   }) {
     this.#region = options.region;
+    this.#log = options.log;
     this.names = options.peers;
     this.#transport = options.transport;
     this.#clock = options.clock;
@@ -126,16 +130,18 @@ export class Links implements Peers, LinkObserver {
   }
 
   onHeads(
-    peer: string,
+    from: { readonly name: string; readonly log: string },
     streams: ReadonlyMap<StreamKey, AnnouncedStream>,
     leases: Readonly<Record<string, number>>,
   ): void {
+    const peer = from.name;
     for (const [namespace, revision] of Object.entries(leases)) {
       const log = this.#namespaces.get(namespace);
       if (log !== undefined && revision > (log.lease?.revision ?? 0)) this.#onNewerLease(namespace);
     }
     this.#noteLive(peer, streams);
     for (const [stream, { head, watermarkMs }] of streams) {
+      this.#noteSealed(stream, from, head);
       if (parseStreamKey(stream)?.origin !== peer) continue;
       // To be as far as an origin with another history says nothing of how fresh this region is.
       const diverged = this.#clients.get(peer)?.diverged(stream) === true;
@@ -159,6 +165,12 @@ export class Links implements Peers, LinkObserver {
           live.map(({ stream }) => stream),
         );
     }
+  }
+
+  /** What a peer holds of a closed epoch counts up to the seal, wherever it has it from; beyond it nothing does (P4.2). */
+  #noteSealed(stream: StreamKey, peer: { readonly name: string; readonly log: string }, head: number): void {
+    const standing = this.#namespaces.get(parseStreamKey(stream)?.namespace ?? '')?.standing(stream);
+    if (standing?.kind === 'sealed') this.#positions.acknowledge(stream, peer, Math.min(head, standing.seal));
   }
 
   onConnected(peer: string): void {
@@ -244,6 +256,7 @@ export class Links implements Peers, LinkObserver {
     this.#servers.get(channel.peer)?.close('the peer opened a newer channel');
     const server = new LinkServer({
       region: this.#region,
+      log: this.#log,
       channel,
       clock: this.#clock,
       namespaces: this.#namespaces,

@@ -93,11 +93,16 @@ const seen = z.object({ epoch: seq, streams: positions });
 
 /** Requests between nodes: name, shape of the body, shape of the answer. Blobs are named in the comments. */
 export const REQUESTS = {
-  /** First message on every channel between regions. */
+  /** First message on every channel between regions. `log`: id of the log the region has now (P6.4). */
   hello: {
     /** `creditBytes`: how many bytes of frames the asker will take before it gives more credit. */
-    body: z.object({ protocol: z.literal(PROTOCOL_VERSION), region: z.string(), creditBytes: z.number().int().min(1) }),
-    answer: z.object({ protocol: z.literal(PROTOCOL_VERSION), region: z.string() }),
+    body: z.object({
+      protocol: z.literal(PROTOCOL_VERSION),
+      region: z.string(),
+      log: z.string(),
+      creditBytes: z.number().int().min(1),
+    }),
+    answer: z.object({ protocol: z.literal(PROTOCOL_VERSION), region: z.string(), log: z.string() }),
   },
   /** The answer tells the peer's wall clock, ms (P8). */
   ping: { body: z.object({}), answer: z.object({ wallMs: z.number() }) },
@@ -142,7 +147,8 @@ export const REQUESTS = {
       revision: z.number().int(),
       candidate: z.string(),
     }),
-    answer: z.object({ heads: positions }),
+    /** `log`: id of the log that the heads are of. */
+    answer: z.object({ heads: positions, log: z.string() }),
   },
   /**
    * Asks the holder to stop appending so that nothing is lost by a planned change of hub. The answer names the revision
@@ -161,6 +167,7 @@ export const REQUESTS = {
       /** Clock reading of the client's session: the write is stamped above it. */
       observed: hlc.nullable(),
       producer: z.object({ name: z.string().max(64), sequence: seq }).nullable(),
+      acknowledge: z.number().int().min(0).nullable(),
     }),
     answer: z.object({
       accepted: z.number().int(),
@@ -170,6 +177,7 @@ export const REQUESTS = {
       positions,
       epoch: z.number().int(),
       hlc,
+      durableIn: z.array(z.string()),
     }),
   },
   /** A piece of a tail for the hub to take over. Blob: frames, each with a 4-byte length. */

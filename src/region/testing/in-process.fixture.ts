@@ -6,6 +6,7 @@ import { KvOnlineStore } from '#adapters/kv/kv-online-store';
 import { MemoryDisk } from '#adapters/memory/memory-disk';
 import { MemoryKv } from '#adapters/memory/memory-kv';
 import { MemoryNetwork } from '#adapters/memory-link/memory-network';
+import type { AcknowledgeRule } from '#core/failover/acknowledge';
 import { withVersion } from '#core/model/feature-view-definition';
 import type { Clock } from '#ports/clock';
 import type { Host, Logger } from '#ports/host';
@@ -74,7 +75,9 @@ export class InProcessTopology {
   readonly #controlKv = new MemoryKv(new MemoryDisk());
   #control: ControlServer | undefined;
 
-  constructor(options: { leaseMs?: number; logger?: Logger; setup?: NamespaceSetup } = {}) {
+  constructor(
+    options: { leaseMs?: number; logger?: Logger; setup?: NamespaceSetup; acknowledge?: AcknowledgeRule } = {},
+  ) {
     const leaseMs = options.leaseMs ?? 600;
     this.#setup = options.setup ?? {
       namespace: 'flights',
@@ -85,6 +88,9 @@ export class InProcessTopology {
       automatic: true,
       promotable: REGIONS,
       tail: 'replay',
+      acknowledge: options.acknowledge ?? 0,
+      acknowledgeWithinMs: 2000,
+      lossy: 'allow',
     };
     this.#logger = options.logger ?? QUIET;
   }

@@ -90,6 +90,7 @@ export class LinkNode {
   readonly events: EventList;
   readonly audit: AuditLog;
   readonly links: Links;
+  readonly positions = new DurablePositions();
   /** Streams this region extends. */
   readonly extended = new Set<StreamKey>();
   mayAppend = false;
@@ -111,6 +112,7 @@ export class LinkNode {
     };
     this.links = new Links({
       region,
+      log: `log of ${region}`,
       peers,
       transport: network.transport(region),
       clock,
@@ -119,7 +121,7 @@ export class LinkNode {
       applier: applier as unknown as Applier,
       events: this.events,
       audit: this.audit,
-      positions: new DurablePositions(),
+      positions: this.positions,
       clocks: new PeerClocks({ region, peers, clock, events: this.events, audit: this.audit }),
     });
   }

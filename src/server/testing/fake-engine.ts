@@ -73,6 +73,7 @@ export class FakeEngine implements RegionEngine {
       accepted: request.changes.length - quarantined.length,
       quarantined,
       duplicate,
+      durableIn: [this.region],
       hub: 'us-east',
       positions: { [STREAM]: this.requests.length },
       epoch: 3,

@@ -1,0 +1,91 @@
+import { type LeaseRecord, promisesForCleanPromotion } from '#core/failover/lease';
+import type { StreamKey } from '#core/model/stream';
+
+/** A promise as it counts for an epoch: whose, of which log, and how far that log goes. */
+export interface CountedPromise {
+  readonly region: string;
+  readonly log: string;
+  readonly heads: Readonly<Record<StreamKey, number>>;
+}
+
+/** Changes of an epoch's streams that lie at or below these positions. */
+export function heldOf(streams: readonly StreamKey[], positions: Readonly<Record<StreamKey, number>>): number {
+  return streams.reduce((sum, stream) => sum + (positions[stream] ?? 0), 0);
+}
+
+/**
+ * Promises that count for the record's epoch (P6.4): of its participants, from the log with which they take part, and with
+ * no less in it than they acknowledged. A region that lost its mirror promises from another log, or from less of it.
+ */
+export function intactPromises(record: LeaseRecord, promises: readonly CountedPromise[]): string[] {
+  return promises
+    .filter(({ region, log, heads }) => {
+      const participant = record.participants[region];
+      return participant !== undefined && participant.log === log && heldOf(record.streams, heads) >= participant.held;
+    })
+    .map(({ region }) => region);
+}
+
+/** What a promotion lacks to be clean; `clean` when every acknowledged write is known to one that promised. */
+export type Cleanliness =
+  | { readonly kind: 'clean' }
+  /** Nothing that could promise knows of writes that were acknowledged by the hub alone. */
+  | { readonly kind: 'local' }
+  | { readonly kind: 'promises'; readonly needed: number; readonly given: number; readonly named: readonly string[] };
+
+/**
+ * P6.5: with acknowledgements by `count` of the R participants, R - count + 1 intact promises meet every set of that many
+ * regions; with regions by name, one of the named does. A requirement that the participants could never meet let nothing
+ * be acknowledged.
+ */
+export function cleanliness(record: LeaseRecord, intact: readonly string[]): Cleanliness {
+  const { count, regions } = record.acknowledge;
+  if (count === 0) return { kind: 'local' };
+  const participants = Object.keys(record.participants);
+  if (participants.length < count || !regions.every((name) => participants.includes(name))) return { kind: 'clean' };
+  const needed = promisesForCleanPromotion({ syncReplicas: count, promotableOthers: participants.length });
+  if (intact.length >= needed || regions.some((name) => intact.includes(name))) return { kind: 'clean' };
+  return { kind: 'promises', needed, given: intact.length, named: regions };
+}
+
+/** A region's log as the holder knows it: its id, and what it acknowledged of the epoch's streams. */
+export interface PeerLog {
+  readonly log: string;
+  readonly durable: Readonly<Record<StreamKey, number>>;
+  /** The most it ever acknowledged under this id. */
+  readonly peak: Readonly<Record<StreamKey, number>>;
+}
+
+/**
+ * The participants of the epoch after a renewal (P6.4). A region takes part from its first acknowledgement on, with the log
+ * it then has. One that comes back with another log has lost what it acknowledged: it takes part again when it holds as much
+ * as the holder, and never where the holder itself began anew in this epoch and cannot know what was lost.
+ */
+export function withParticipants(
+  record: LeaseRecord,
+  peers: ReadonlyMap<string, PeerLog>,
+  heads: Readonly<Record<StreamKey, number>>,
+): LeaseRecord['participants'] {
+  const participants = { ...record.participants };
+  for (const [region, { log, durable, peak }] of peers) {
+    const known = participants[region];
+    const held = heldOf(record.streams, peak);
+    if (known?.log === log) participants[region] = { log, held: Math.max(known.held, held) };
+    else if (known === undefined || (isWholeEpoch(record) && reaches(record.streams, durable, heads)))
+      participants[region] = { log, held };
+  }
+  return participants;
+}
+
+/** Whether the holder extends the streams that it began the epoch with: it lost nothing of it. */
+export function isWholeEpoch(record: LeaseRecord): boolean {
+  return record.streams.length === record.partitions;
+}
+
+function reaches(
+  streams: readonly StreamKey[],
+  durable: Readonly<Record<StreamKey, number>>,
+  heads: Readonly<Record<StreamKey, number>>,
+): boolean {
+  return streams.every((stream) => (durable[stream] ?? 0) >= (heads[stream] ?? 0));
+}
