@@ -4,13 +4,13 @@ import { JOURNAL_TABLES, KvJournal } from '#adapters/kv/kv-journal';
 import { FolderLock } from '#adapters/lmdb/folder-lock';
 import { LmdbKv } from '#adapters/lmdb/lmdb-kv';
 import type { Project } from '#adapters/project-files/load-project';
-import { SystemClock } from '#adapters/system/system-clock';
 import { SystemHost } from '#adapters/system/system-host';
 import { TlsLinkTransport } from '#adapters/tls-link/tls-link-transport';
 import { formatEndpoint } from '#core/config/endpoint';
 import { CONTROL } from '#core/config/topology';
 import { AntipodeError } from '#core/errors';
 import { ControlServer } from '#region/control/control-server';
+import { machineClock } from './process/machine-clock.ts';
 import type { NodeLogger } from './process/node-logger.ts';
 import type { Node } from './process/own-process.ts';
 import { nodeCredentials } from './project/certificates.ts';
@@ -37,7 +37,7 @@ export async function startControl(project: Project, logger: NodeLogger): Promis
     reserveBytes: RESERVE_BYTES,
   });
   const host = new SystemHost({ dataDirectory: folder, logger });
-  const clock = new SystemClock();
+  const clock = machineClock(logger);
   const refused = new RefusedLinks({ logger, clock });
   // The control store keeps no audit log; its own log tells.
   refused.report(() => Promise.resolve());

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openRegionStorage } from '#adapters/lmdb/region-storage';
 import type { Project } from '#adapters/project-files/load-project';
-import { SystemClock } from '#adapters/system/system-clock';
 import { SystemHost } from '#adapters/system/system-host';
 import { SystemRandom } from '#adapters/system/system-random';
 import { TlsLinkTransport } from '#adapters/tls-link/tls-link-transport';
@@ -20,6 +19,7 @@ import { EngineSocketServer } from '#server/engine-socket/engine-socket-server';
 import { buildFace } from '#server/face';
 import { DEFAULT_LIMITS, type FaceOptions } from '#server/face-options';
 import { assertPortFree } from '#server/serving-worker';
+import { machineClock } from './process/machine-clock.ts';
 import type { NodeLogger } from './process/node-logger.ts';
 import type { Node } from './process/own-process.ts';
 import { nodeCredentials } from './project/certificates.ts';
@@ -128,7 +128,7 @@ export async function faceOptions(
     reads: config.security.reads,
     limits: { ...DEFAULT_LIMITS, ...config.limits },
     logger: parts.logger,
-    clock: new SystemClock(),
+    clock: machineClock(parts.logger),
     dashboard: loadDashboardAssets(),
     ...(tls === undefined ? {} : { tls }),
   };
@@ -144,7 +144,7 @@ export async function startRegion(project: Project, name: string, logger: NodeLo
   const own = regionOf(project, name);
   const dataFolder = paths.data(name);
   mkdirSync(dataFolder, { recursive: true, mode: 0o700 });
-  const clock = new SystemClock();
+  const clock = machineClock(logger);
   const host = new SystemHost({ dataDirectory: dataFolder, logger });
   const credentials = await nodeCredentials(paths, config.name, name);
   const undo: (() => Promise<void> | void)[] = [];

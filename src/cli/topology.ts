@@ -40,6 +40,8 @@ export interface TopologyOptions {
   /** Start a node again when it ends unexpectedly. Default true. */
   readonly autoRestart?: boolean;
   readonly onEvent?: (event: TopologyEvent) => void;
+  /** Further environment of a node, asked for each time it is started. */
+  readonly env?: (node: string) => Readonly<Record<string, string>>;
 }
 
 /**
@@ -65,7 +67,7 @@ export class Topology {
         name,
         autoRestart: options.autoRestart ?? true,
         readyMsMax: READY_MS_MAX,
-        launch: () => launch({ args, logFile: this.paths.log(name) }),
+        launch: () => launch({ args, logFile: this.paths.log(name), env: options.env?.(name) ?? {} }),
         onEvent: (event) => this.#onEvent({ ...event, node: name }),
       });
       this.#nodes.set(name, node);

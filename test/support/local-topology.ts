@@ -5,10 +5,9 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { loadProject, type Project } from '#adapters/project-files/load-project';
-import { Topology } from '#cli/topology';
+import { Topology, type TopologyOptions } from '#cli/topology';
 
 /** Below the ports that Linux gives to outgoing connections, which could otherwise take one in between. */
 const PORT_FIRST = 20_000;
@@ -34,10 +33,16 @@ featureViews:
     sql: SELECT sensor_id, reading, note, event_timestamp FROM readings_csv ORDER BY event_timestamp
 `;
 
-const deferred = new WeakMap<TestContext, (() => Promise<unknown> | unknown)[]>();
+/** What a test is to those who help it: whose end they clean up after, and whom they tell what happens. */
+export interface TestScope {
+  after(work: () => Promise<void>): void;
+  diagnostic(message: string): void;
+}
+
+const deferred = new WeakMap<TestScope, (() => Promise<unknown> | unknown)[]>();
 
 /** Runs `work` when the test has ended: what was deferred last comes first, and each whatever became of the others. */
-export function defer(test: TestContext, work: () => Promise<unknown> | unknown): void {
+export function defer(test: TestScope, work: () => Promise<unknown> | unknown): void {
   const known = deferred.get(test);
   if (known !== undefined) {
     known.push(work);
@@ -60,18 +65,24 @@ export interface ProjectOptions {
   /** The `links` of the configuration: another address for a direction. */
   readonly links?: readonly { readonly from: string; readonly to: string; readonly address: string }[];
   readonly control?: number;
+  /** Ports of links by region, where they must be known before; others are free ones. */
+  readonly linkPorts?: ReadonlyMap<string, number>;
   readonly failover?: 'automatic' | 'manual';
+  readonly tail?: 'replay' | 'keep';
+  /** Definitions instead of the view of readings. */
+  readonly features?: string;
 }
 
 /** Writes a project into a temporary folder, which is removed with the test. */
-export async function newProject(test: TestContext, options: ProjectOptions = {}): Promise<Project> {
+export async function newProject(test: TestScope, options: ProjectOptions = {}): Promise<Project> {
   const folder = await mkdtemp(join(tmpdir(), 'antipode-e2e-'));
   defer(test, () => rm(folder, { recursive: true, force: true }));
   const regions = options.regions ?? ['ap', 'eu', 'us'];
-  const ports = await freePorts(regions.length * 2 + 1);
+  const taken = [...(options.linkPorts?.values() ?? []), options.control];
+  const ports = await freePorts(regions.length * 2 + 1, taken);
   const regionText = regions.map(
     (name, at) =>
-      `  ${name}: { place: ${name}, link: '127.0.0.1:${ports[at * 2 + 1]}', serve: '127.0.0.1:${ports[at * 2 + 2]}'${options.settings?.[name] ?? ''} }`,
+      `  ${name}: { place: ${name}, link: '127.0.0.1:${options.linkPorts?.get(name) ?? ports[at * 2 + 1]}', serve: '127.0.0.1:${ports[at * 2 + 2]}'${options.settings?.[name] ?? ''} }`,
   );
   const linkText = (options.links ?? []).map((link) => `  - ${JSON.stringify(link)}`);
   await writeFile(
@@ -83,21 +94,22 @@ ${regionText.join('\n')}
 control: { link: '127.0.0.1:${options.control ?? ports[0]}' }
 ${linkText.length === 0 ? '' : `links:\n${linkText.join('\n')}`}
 namespaces:
-  default: { hub: ${regions[0]}, lease: ${LEASE_MS}ms, margin: ${MARGIN_MS}ms, failover: ${options.failover ?? 'automatic'} }
+  default: { hub: ${regions[0]}, lease: ${LEASE_MS}ms, margin: ${MARGIN_MS}ms, failover: ${options.failover ?? 'automatic'}, tail: ${options.tail ?? 'replay'} }
 `,
   );
   await mkdir(join(folder, 'features'));
-  await writeFile(join(folder, 'features', 'readings.yaml'), FEATURES);
+  await writeFile(join(folder, 'features', 'readings.yaml'), options.features ?? FEATURES);
   return loadProject(folder);
 }
 
 /** Starts the topology of a project; it is stopped with the test. */
 export async function startTopology(
-  test: TestContext,
+  test: TestScope,
   project: Project,
-  options: { readonly autoRestart?: boolean } = {},
+  options: Pick<TopologyOptions, 'autoRestart' | 'env'> = {},
 ): Promise<Topology> {
   const topology = new Topology({
+    ...options,
     project,
     autoRestart: options.autoRestart ?? false,
     onEvent: (event) => {
@@ -117,7 +129,7 @@ export interface CommandResult {
 }
 
 /** Starts the command as a user would; it is killed with the test if it still runs. */
-export function startCommand(test: TestContext, args: readonly string[], cwd: string): ChildProcess {
+export function startCommand(test: TestScope, args: readonly string[], cwd: string): ChildProcess {
   const child = spawn(process.execPath, [ANTIPODE, ...args], {
     cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -131,7 +143,7 @@ export function startCommand(test: TestContext, args: readonly string[], cwd: st
   return child;
 }
 
-export async function runCommand(test: TestContext, args: readonly string[], cwd: string): Promise<CommandResult> {
+export async function runCommand(test: TestScope, args: readonly string[], cwd: string): Promise<CommandResult> {
   const child = startCommand(test, args, cwd);
   const [stdout, stderr] = [collect(child, 'stdout'), collect(child, 'stderr')];
   const code = await exitOf(child);
@@ -175,13 +187,13 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Ports of 127.0.0.1 that nobody listens on. */
-export async function freePorts(count: number): Promise<number[]> {
+/** Ports of 127.0.0.1 that nobody listens on, and that are not among those taken already. */
+export async function freePorts(count: number, taken: readonly (number | undefined)[] = []): Promise<number[]> {
   const found: number[] = [];
   let port = PORT_FIRST + Math.floor(Math.random() * (PORT_LAST - PORT_FIRST - 10 * count));
   while (found.length < count) {
     port += 1;
-    if (await isFree(port)) found.push(port);
+    if (!taken.includes(port) && (await isFree(port))) found.push(port);
   }
   return found;
 }

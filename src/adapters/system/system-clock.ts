@@ -6,8 +6,15 @@ const DELAY_MS_MAX = 2 ** 31 - 1;
 
 /** The clock of the machine. Timers keep the process alive until they are stopped. */
 export class SystemClock implements Clock {
+  readonly #wallOffsetMs: number;
+
+  /** `wallOffsetMs` makes the wall clock wrong by that much, for tests; the monotonic clock is never touched. Default 0. */
+  constructor(options: { readonly wallOffsetMs?: number } = {}) {
+    this.#wallOffsetMs = options.wallOffsetMs ?? 0;
+  }
+
   wallMs(): number {
-    return Date.now();
+    return Date.now() + this.#wallOffsetMs;
   }
 
   monotonicMs(): number {

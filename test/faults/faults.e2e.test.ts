@@ -1,0 +1,59 @@
+// Real regions under faults: what their clients saw passes the checkers, and does not when the engine has a bug.
+// `npm run faults` has more scenarios and runs for as long as one likes.
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { suite, type TestContext, test } from 'node:test';
+import { FULL } from '../support/local-topology.ts';
+import { checkHistory, type Verdict } from './checkers.ts';
+import { History } from './history.ts';
+import { perform } from './perform.ts';
+import { SCENARIOS, scenarioOf } from './scenarios.ts';
+import { WEAKENED } from './weakened/weakened.ts';
+
+const SEED = Number(process.env['ANTIPODE_SEED'] ?? randomInt(2 ** 31));
+/** One after the other on the same regions: what each leaves behind is what the next one meets. */
+const TOUR = ['cut-off-replica', 'kill-region', 'halt-hub', 'isolate-hub', 'half-open', 'kill-control'];
+/** The bugs that show soonest; the long form has them all. */
+const SOON = ['stale-lease', 'ignores-seal', 'always-fresh'];
+/** What every history must have given the checkers to look at. */
+const LOOKED_AT = ['intact', 'epochs', 'freshness', 'beyond-seal', 'identical', 'once', 'refused', 'acknowledged'];
+
+suite('three real regions under faults', () => {
+  for (const names of FULL ? [TOUR, ...SCENARIOS.map(({ name }) => [name])] : [TOUR]) {
+    test(`no promise is broken: ${names.join(', ')}`, async (t) => {
+      t.diagnostic(`seed ${SEED}; the same draws again: ANTIPODE_SEED=${SEED}`);
+      const history = new History();
+      await perform(t, { scenario: names.map(scenarioOf), seed: SEED, history });
+      const verdict = checkHistory(history);
+      report(t, history, verdict);
+      assert.deepEqual(verdict.violations, []);
+      for (const checker of LOOKED_AT) assert.ok((verdict.checked[checker] ?? 0) > 0, `${checker} looked at something`);
+    });
+  }
+
+  for (const engine of WEAKENED.filter(({ name }) => FULL || SOON.includes(name))) {
+    test(`a checker notices the engine that ${engine.name}`, async (t) => {
+      const history = new History();
+      await perform(t, {
+        scenario: scenarioOf(engine.scenario),
+        seed: SEED,
+        history,
+        weakened: engine,
+        tail: engine.tail,
+      });
+      const verdict = checkHistory(history);
+      report(t, history, verdict);
+      const noticed = verdict.violations.map(({ checker }) => checker);
+      assert.ok(
+        noticed.some((checker) => engine.checkers.includes(checker)),
+        `one of ${engine.checkers.join(', ')} notices: ${engine.bug}`,
+      );
+    });
+  }
+});
+
+function report(t: TestContext, history: History, { checked, violations }: Verdict): void {
+  const acknowledged = history.of('write').filter(({ outcome }) => outcome === 'ok').length;
+  t.diagnostic(`${acknowledged} answers to writes, ${history.of('fault').length} disturbances`);
+  t.diagnostic(`looked at ${JSON.stringify(checked)}, found ${JSON.stringify(violations)}`);
+}

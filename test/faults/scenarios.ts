@@ -1,0 +1,192 @@
+// What is done to real regions while clients work. Each scenario leaves everything running and healed.
+import { LEASE_MS, MARGIN_MS, sleep, type TestScope } from '../support/local-topology.ts';
+import { REGIONS, type RegionName, type Stage, type StageOptions } from './stage.ts';
+
+/** How long a holder that cannot renew keeps others from taking over, and a little more. */
+const LAPSED_MS = LEASE_MS + 2 * MARGIN_MS;
+
+export interface Scenario {
+  readonly name: string;
+  readonly about: string;
+  /** How its regions are set up. */
+  readonly setup?: (scope: TestScope) => Pick<StageOptions, 'settings' | 'clockSkewMs' | 'tail'>;
+  readonly run: (stage: Stage) => Promise<void>;
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'calm',
+    about: 'no fault at all',
+    run: () => sleep(2_000),
+  },
+  {
+    name: 'cut-off-replica',
+    about: 'a replica that nothing reaches, while clients go on reading from it',
+    run: async (stage) => {
+      const [victim] = others(await stage.hub(), stage);
+      await sleep(500);
+      await stage.isolate(victim, 'blackhole');
+      await sleep(2_500);
+      await stage.heal();
+      await sleep(500);
+    },
+  },
+  {
+    name: 'cut-links',
+    about: 'lines of 60 ms, one-way cuts, and a replica that nobody reaches',
+    run: async (stage) => {
+      const hub = await stage.hub();
+      const [near, far] = others(hub, stage);
+      await stage.delay(60);
+      await stage.cutOneWay(hub, near);
+      await sleep(2_000);
+      await stage.heal();
+      await stage.delay(0);
+      await stage.cutOneWay(far, hub);
+      await sleep(1_500);
+      await stage.isolate(near, 'refuse');
+      await sleep(1_500);
+      await stage.heal();
+      await sleep(1_500);
+    },
+  },
+  {
+    name: 'kill-region',
+    about: 'kill -9 of a replica, twice',
+    run: async (stage) => {
+      const [victim] = others(await stage.hub(), stage);
+      for (let time = 0; time < 2; time++) {
+        await sleep(500);
+        await stage.kill(victim);
+        await sleep(700);
+        await stage.restart(victim);
+      }
+      await sleep(1_000);
+    },
+  },
+  {
+    name: 'kill-hub',
+    about: 'kill -9 of the hub for longer than its lease',
+    run: async (stage) => {
+      const hub = await stage.hub();
+      await sleep(500);
+      await stage.kill(hub);
+      await stage.hub(hub);
+      await sleep(1_000);
+      await stage.restart(hub);
+      await sleep(1_000);
+    },
+  },
+  {
+    name: 'kill-hub-shortly',
+    about: 'kill -9 of the hub, which is back before its lease lapsed',
+    run: async (stage) => {
+      const hub = await stage.hub();
+      await sleep(500);
+      await stage.kill(hub);
+      await stage.restart(hub);
+      await stage.hub();
+      await sleep(1_000);
+    },
+  },
+  {
+    name: 'halt-hub',
+    about: 'SIGSTOP of the hub beyond its lease, then SIGCONT, with clients that go on asking it',
+    run: async (stage) => {
+      const hub = await stage.hub();
+      await sleep(500);
+      await stage.halt(hub);
+      await stage.hub(hub);
+      // Requests of the new epoch are answered before those that wait in the sockets of the old hub.
+      stage.workload.avoid(hub, false);
+      await sleep(1_000);
+      await stage.resume(hub);
+      await sleep(2_000);
+    },
+  },
+  {
+    name: 'isolate-hub',
+    about: 'the hub alone, without peers and control store, while clients write to it',
+    run: async (stage) => {
+      const hub = await stage.hub();
+      await sleep(500);
+      await stage.isolate(hub, 'blackhole', { control: false });
+      // What it acknowledges from here on is a tail once another region is hub.
+      await stage.untilAcknowledgedBy(hub, 10);
+      await stage.isolate(hub, 'blackhole');
+      await stage.hub(hub);
+      await sleep(1_000);
+      await stage.heal();
+      await sleep(1_500);
+    },
+  },
+  {
+    name: 'half-open',
+    about:
+      'a replica that is killed and started behind a line on which nothing arrives, so that its peers hold dead connections',
+    run: async (stage) => {
+      const [victim] = others(await stage.hub(), stage);
+      await stage.isolate(victim, 'blackhole');
+      await stage.kill(victim);
+      // It starts while its peers still have connections to its former life, and it reaches nobody.
+      await stage.restart(victim);
+      await sleep(1_000);
+      await stage.heal();
+      await sleep(1_500);
+    },
+  },
+  {
+    name: 'kill-control',
+    about: 'kill -9 and SIGSTOP of the control store for longer than a lease',
+    run: async (stage) => {
+      await sleep(500);
+      await stage.disturb('kill -9 control', () => stage.topology.killControl('SIGKILL'));
+      await sleep(LAPSED_MS);
+      await stage.disturb('start control', () => stage.topology.startControl());
+      await stage.hub();
+      await sleep(500);
+      await stage.disturb('SIGSTOP control', () => stage.topology.killControl('SIGSTOP'));
+      await sleep(LAPSED_MS);
+      await stage.disturb('SIGCONT control', () => stage.topology.killControl('SIGCONT'));
+      await stage.hub();
+      await sleep(500);
+    },
+  },
+  {
+    name: 'clock-offset',
+    about: 'wall clocks 200 ms ahead at the hub and 150 ms behind at a replica; then the hub is killed, and steps back',
+    setup: () => ({ clockSkewMs: 350 }),
+    run: async (stage) => {
+      const hub = await stage.hub();
+      const [near] = others(hub, stage);
+      stage.setClock(near, -150);
+      await stage.kill(near);
+      await stage.restart(near);
+      stage.setClock(hub, 200);
+      await stage.kill(hub);
+      const next = await stage.hub(hub);
+      await stage.restart(hub);
+      await sleep(1_500);
+      // The clock of whoever is hub now is the machine's or behind it: what it stamps must not go back.
+      stage.setClock(hub, 0);
+      await stage.kill(next);
+      await stage.restart(next);
+      await stage.hub();
+      await sleep(1_000);
+    },
+  },
+];
+
+/** The regions that are not hub, in a drawn order. */
+export function others(hub: RegionName, stage: Stage): [RegionName, RegionName] {
+  const left = REGIONS.filter((name) => name !== hub) as [RegionName, RegionName];
+  return stage.random.chance(0.5) ? left : [left[1], left[0]];
+}
+
+/** The scenario of a name; throws with the names there are. */
+export function scenarioOf(name: string): Scenario {
+  const found = SCENARIOS.find((scenario) => scenario.name === name);
+  if (found === undefined)
+    throw new Error(`no scenario is named ${name}; there are ${SCENARIOS.map((each) => each.name).join(', ')}`);
+  return found;
+}

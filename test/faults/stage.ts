@@ -1,0 +1,303 @@
+// Three real regions and the control store behind lines that can be cut, with clients at work, from start to verdict.
+import { join } from 'node:path';
+import { loadProject, type Project } from '#adapters/project-files/load-project';
+import { TEST_CLOCK_OFFSET_VARIABLE } from '#cli/process/machine-clock';
+import { clientToken } from '#cli/project/tokens';
+import type { Topology } from '#cli/topology';
+import { readStored } from '#core/codec/stored-value';
+import { ViewCodec } from '#core/codec/view-codec';
+import { CONTROL } from '#core/config/topology';
+import { SeededRandom } from '#sim/kernel/seeded-random';
+import { type WanCut, type WanDirection, WanProxy } from '../../examples/support/wan-proxy.ts';
+import { type RegionBooks, readBooks, readLease } from '../support/account-books.ts';
+import { defer, freePorts, newProject, startTopology, type TestScope, until } from '../support/local-topology.ts';
+import type { FinalRegion, History } from './history.ts';
+import { FEATURES, Workload } from './workload.ts';
+
+export const REGIONS = ['ap', 'eu', 'us'] as const;
+export type RegionName = (typeof REGIONS)[number];
+
+/** What a region applies within an attempt to agree: two looks in a row must say the same. */
+const SETTLE_MS = 1_200;
+
+export interface StageOptions {
+  readonly scenario: string;
+  readonly seed: number;
+  readonly history: History;
+  readonly tail?: 'replay' | 'keep';
+  /** Further YAML of a region in the configuration. */
+  readonly settings?: Readonly<Partial<Record<RegionName, string>>>;
+  readonly clockSkewMs?: number;
+  readonly clients?: number;
+  /** A module that every process of a region loads before its own: an engine with a bug put in on purpose. */
+  readonly weakened?: { readonly name: string; readonly module: string };
+}
+
+/** One run: processes, lines, clients, and the means to do harm to them. */
+export class Stage {
+  readonly topology: Topology;
+  readonly workload: Workload;
+  readonly history: History;
+  readonly random: SeededRandom;
+  readonly #project: Project;
+  readonly #lines: ReadonlyMap<string, WanProxy>;
+  readonly #clockOffsets: Map<string, number>;
+  readonly #tail: 'replay' | 'keep';
+
+  private constructor(options: {
+    readonly stage: StageOptions;
+    readonly topology: Topology;
+    readonly project: Project;
+    readonly workload: Workload;
+    readonly lines: ReadonlyMap<string, WanProxy>;
+    readonly clockOffsets: Map<string, number>;
+  }) {
+    this.topology = options.topology;
+    this.workload = options.workload;
+    this.history = options.stage.history;
+    this.random = new SeededRandom(options.stage.seed);
+    this.#project = options.project;
+    this.#lines = options.lines;
+    this.#clockOffsets = options.clockOffsets;
+    this.#tail = options.stage.tail ?? 'replay';
+  }
+
+  /** Everything runs when it resolves, clients too; everything ends with the scope. */
+  static async open(scope: TestScope, options: StageOptions): Promise<Stage> {
+    const ports = await freePorts(4);
+    const [control, ...links] = ports as [number, number, number, number];
+    const linkPort = new Map<string, number>([
+      [CONTROL, control],
+      ...REGIONS.map((name, at) => [name, links[at]!] as const),
+    ]);
+    const lines = new Map<string, WanProxy>();
+    const addresses: { from: string; to: string; address: string }[] = [];
+    for (const from of REGIONS) {
+      for (const to of [...REGIONS.filter((name) => name !== from), CONTROL]) {
+        const line = new WanProxy({ target: { host: '127.0.0.1', port: linkPort.get(to)! } });
+        defer(scope, () => line.close());
+        lines.set(lineName(from, to), line);
+        addresses.push({ from, to, address: `127.0.0.1:${await line.start()}` });
+      }
+    }
+    const project = await newProject(scope, {
+      control,
+      linkPorts: linkPort,
+      links: addresses,
+      tail: options.tail ?? 'replay',
+      features: FEATURES,
+      settings: Object.fromEntries(REGIONS.map((name) => [name, options.settings?.[name] ?? ', workers: 1'])),
+    });
+    const clockOffsets = new Map<string, number>();
+    const { weakened } = options;
+    const topology = await startTopology(scope, project, {
+      env: (node) => ({
+        ...(clockOffsets.has(node) ? { [TEST_CLOCK_OFFSET_VARIABLE]: String(clockOffsets.get(node)) } : {}),
+        ...(weakened === undefined || node === CONTROL ? {} : { NODE_OPTIONS: `--import=${weakened.module}` }),
+      }),
+    });
+    options.history.add({
+      kind: 'run',
+      scenario: options.scenario,
+      seed: options.seed,
+      weakened: weakened?.name ?? null,
+      regions: REGIONS,
+      tail: options.tail ?? 'replay',
+      clockSkewMs: options.clockSkewMs ?? 0,
+    });
+    const workload = new Workload({
+      history: options.history,
+      seed: options.seed,
+      urls: new Map(REGIONS.map((region) => [region, topology.url(region)])),
+      token: (await clientToken(topology.paths, 'write')) ?? '',
+      ...(options.clients === undefined ? {} : { clients: options.clients }),
+    });
+    defer(scope, () => workload.stop());
+    workload.start();
+    return new Stage({ stage: options, topology, project, workload, lines, clockOffsets });
+  }
+
+  /** Writes down what is done, and does it. */
+  async disturb(what: string, act: () => Promise<unknown> | unknown): Promise<void> {
+    this.history.add({ kind: 'fault', atMs: Math.round(this.workload.nowMs()), what });
+    await act();
+  }
+
+  /** The region that accepts writes; `not` when another one has to. */
+  async hub(not?: string): Promise<RegionName> {
+    return (await this.topology.waitForHub('default', {
+      timeoutMs: 25_000,
+      ...(not === undefined ? {} : { not }),
+    })) as RegionName;
+  }
+
+  kill(region: RegionName): Promise<void> {
+    this.workload.avoid(region, true);
+    return this.disturb(`kill -9 ${region}`, () => this.topology.killRegion(region, 'SIGKILL'));
+  }
+
+  async restart(region: RegionName): Promise<void> {
+    await this.disturb(`start ${region}`, () => this.topology.startRegion(region));
+    this.workload.avoid(region, false);
+  }
+
+  halt(region: RegionName): Promise<void> {
+    this.workload.avoid(region, true);
+    return this.disturb(`SIGSTOP ${region}`, () => this.topology.killRegion(region, 'SIGSTOP'));
+  }
+
+  async resume(region: RegionName): Promise<void> {
+    await this.disturb(`SIGCONT ${region}`, () => this.topology.killRegion(region, 'SIGCONT'));
+    this.workload.avoid(region, false);
+  }
+
+  /** Wall clock of a region from its next start on, against the machine's. */
+  setClock(region: RegionName, offsetMs: number): void {
+    this.#clockOffsets.set(region, offsetMs);
+  }
+
+  /** Cuts a region off: from its peers, and from the control store unless told otherwise. */
+  isolate(region: RegionName, cut: WanCut, options: { readonly control?: boolean } = {}): Promise<void> {
+    return this.disturb(
+      `${cut} around ${region}${options.control === false ? ', not to the control store' : ''}`,
+      () => {
+        for (const [name, line] of this.#lines) {
+          const [from, to] = name.split(' ');
+          if (options.control === false && to === CONTROL) continue;
+          if (from === region || to === region) line.cut(cut);
+        }
+      },
+    );
+  }
+
+  /** Waits until a region has acknowledged so many writes that began after now, while clients ask hardly any other. */
+  async untilAcknowledgedBy(region: RegionName, writes: number): Promise<void> {
+    const sinceMs = this.workload.nowMs();
+    const rest = REGIONS.filter((name) => name !== region);
+    for (const each of rest) this.workload.avoid(each, true);
+    await until(`${region} has acknowledged ${writes} writes`, 15_000, () => {
+      const found = this.history
+        .of('write')
+        .filter((write) => write.outcome === 'ok' && write.region === region && write.invokedMs > sinceMs);
+      return found.length >= writes;
+    });
+    for (const each of rest) this.workload.avoid(each, false);
+  }
+
+  /** Nothing arrives from `from` at `to` any more, on connections of both makes; the other direction works. */
+  cutOneWay(from: RegionName, to: RegionName): Promise<void> {
+    return this.disturb(`nothing arrives from ${from} at ${to}`, () => {
+      const cut = (line: WanProxy | undefined, direction: WanDirection): void => line?.cut('blackhole', direction);
+      cut(this.#lines.get(lineName(from, to)), 'to-target');
+      cut(this.#lines.get(lineName(to, from)), 'to-client');
+    });
+  }
+
+  /** One way of every line between regions, ms. */
+  delay(delayMs: number): Promise<void> {
+    return this.disturb(`lines of ${delayMs} ms`, () => {
+      for (const line of this.#lines.values()) line.shape({ delayMs });
+    });
+  }
+
+  heal(): Promise<void> {
+    return this.disturb('all lines heal', () => {
+      for (const line of this.#lines.values()) line.heal();
+    });
+  }
+
+  /** Where a region keeps its data. */
+  dataFolder(region: RegionName): string {
+    return this.topology.paths.data(region);
+  }
+
+  /**
+   * Ends the clients, waits until all regions agree, stops everything and writes down what the disks hold. Throws when they
+   * do not agree in time, unless `tolerant`.
+   */
+  async conclude(options: { readonly convergeMsMax: number; readonly tolerant: boolean }): Promise<void> {
+    await this.workload.stop();
+    await this.#converge(options.convergeMsMax).catch((error: unknown) => {
+      if (!options.tolerant) throw error;
+    });
+    await this.topology.stop();
+    const lease = await readLease(this.topology, 'default');
+    this.history.add({ kind: 'lease', epoch: lease.epoch, streams: lease.streams, seals: lease.seals });
+    const project = await loadProject(this.#project.folder);
+    const codec = new ViewCodec(project.views[0]!);
+    for (const region of REGIONS)
+      this.history.add(finalRegion(region, await readBooks(this.topology, region, lease), codec));
+  }
+
+  async #converge(msMax: number): Promise<void> {
+    let said = '';
+    let sinceMs = performance.now();
+    await until('all regions agree, and no tail is left', msMax, async () => {
+      const statuses = [...(await this.topology.statuses()).values()];
+      const settled =
+        statuses.length === REGIONS.length &&
+        statuses.some((status) => status.namespaces.some((namespace) => namespace.accepting)) &&
+        statuses.every(
+          (status) =>
+            status.state === 'serving' &&
+            status.streams.every((stream) => stream.backlog === 0) &&
+            (this.#tail === 'keep' || status.tails.every((tail) => tail.state === 'replayed')),
+        );
+      const positions = statuses.map(({ streams }) =>
+        JSON.stringify(
+          streams
+            .filter(({ open }) => open)
+            .map(({ stream, applied }) => [stream, applied])
+            .sort(),
+        ),
+      );
+      const says = settled && new Set(positions).size === 1 ? (positions[0] ?? '') : '';
+      if (says !== said) sinceMs = performance.now();
+      said = says;
+      return said !== '' && performance.now() - sinceMs >= SETTLE_MS;
+    });
+  }
+}
+
+function lineName(from: string, to: string): string {
+  return `${from} ${to}`;
+}
+
+function finalRegion(region: string, books: RegionBooks, codec: ViewCodec): FinalRegion {
+  const served: Record<string, number> = {};
+  const rows: Record<string, string> = {};
+  for (const [key, hex] of books.rows) {
+    const value = Buffer.from(hex, 'hex');
+    rows[key] = hex;
+    const [sensor] = codec.decodeKey(Buffer.from(key, 'hex').subarray(codec.rowKeyPrefix.length));
+    served[String(sensor)] = readingOf(codec, readStored(codec, value).values);
+  }
+  return {
+    kind: 'region',
+    region,
+    rows,
+    served,
+    valid: byWrite(books.valid, codec),
+    tails: byWrite(books.tails, codec),
+  };
+}
+
+/** By write instead of by the identity of its change, which ends with its row. */
+function byWrite(book: ReadonlyMap<string, number>, codec: ViewCodec): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const [identity, times] of book) {
+    const row = Buffer.from(identity.split(' ')[2] ?? '', 'hex');
+    const write = readingOf(codec, codec.decodeRow(row));
+    counts[write] = (counts[write] ?? 0) + times;
+  }
+  return counts;
+}
+
+function readingOf(codec: ViewCodec, values: readonly unknown[]): number {
+  return Number(values[codec.view.features.findIndex(({ name }) => name === 'reading')]);
+}
+
+/** Path of a file of a region's data that holds its log or its store. */
+export function dataFile(stage: Stage, region: RegionName, which: 'log' | 'store'): string {
+  return join(stage.dataFolder(region), which, 'data.mdb');
+}

@@ -1,0 +1,53 @@
+// The bugs that are put into real regions to see that the checkers notice. None is reachable from the product: a region gets
+// one by loading a module of this folder before its own (NODE_OPTIONS=--import=...).
+
+export interface WeakenedEngine {
+  readonly name: string;
+  readonly bug: string;
+  /** Module that puts the bug in. */
+  readonly module: string;
+  /** Scenario under which it shows. */
+  readonly scenario: string;
+  /** What becomes of tails in it. */
+  readonly tail?: 'keep';
+  /** Checkers that may notice; the first is the one it was made for. */
+  readonly checkers: readonly string[];
+}
+
+function weakened(engine: Omit<WeakenedEngine, 'module'>): WeakenedEngine {
+  return { ...engine, module: new URL(`./${engine.name}.ts`, import.meta.url).href };
+}
+
+export const WEAKENED: readonly WeakenedEngine[] = [
+  weakened({
+    name: 'forgets-idempotency',
+    bug: 'Idempotency keys are not kept.',
+    scenario: 'calm',
+    checkers: ['once'],
+  }),
+  weakened({
+    name: 'stale-lease',
+    bug: 'A hub never looks at its lease again.',
+    scenario: 'halt-hub',
+    checkers: ['epochs'],
+  }),
+  weakened({
+    name: 'ignores-seal',
+    bug: 'A sealed stream counts as open.',
+    scenario: 'isolate-hub',
+    tail: 'keep',
+    checkers: ['beyond-seal', 'identical'],
+  }),
+  weakened({
+    name: 'always-fresh',
+    bug: 'Freshness is taken from the wall clock.',
+    scenario: 'cut-off-replica',
+    checkers: ['freshness'],
+  }),
+  weakened({
+    name: 'acknowledges-early',
+    bug: 'A write is acknowledged before the log has it.',
+    scenario: 'kill-hub-shortly',
+    checkers: ['acknowledged'],
+  }),
+];
