@@ -29,6 +29,10 @@ export interface SimReport {
   readonly convergedMs: number | undefined;
   /** Events of the engines' logs, by name. */
   readonly states: Readonly<Record<string, number>>;
+  /** How often machines passed each labelled point, by role and label; only where it was asked for. */
+  readonly points?: Readonly<Record<string, number>>;
+  /** A machine died at the point that was asked for. */
+  readonly crashed: boolean;
 }
 
 /** The parts of a simulation that a report is made of. */
@@ -43,6 +47,9 @@ interface Reported {
   readonly nemesis: Nemesis;
   readonly violations: Violations;
   readonly logEvents: ReadonlyMap<string, number>;
+  readonly pointCounts: ReadonlyMap<string, number>;
+  readonly wantsPoints: boolean;
+  readonly crashed: boolean;
 }
 
 export function makeReport(
@@ -68,5 +75,7 @@ export function makeReport(
     lostLogWrites: sim.regions.reduce((sum, region) => sum + region.lostWrites, 0),
     convergedMs: times.convergedMs,
     states: Object.fromEntries([...sim.logEvents].sort()),
+    ...(sim.wantsPoints ? { points: Object.fromEntries([...sim.pointCounts].sort()) } : {}),
+    crashed: sim.crashed,
   };
 }

@@ -7,13 +7,16 @@
 //   npm run sim -- --seed 7 --trace             with everything that happens; --notes: with what is worth reading
 //   npm run sim -- --seeds 50 --faults crash-hub,isolate-hub   with faults of these kinds alone
 //   npm run sim -- --seeds 200 --mutant keep-first             with a bug put in
+//   npm run sim -- --crash-points --seeds 30    a death at every labelled point, in every role that passes it
 //
 // Exits with 1 when an oracle was violated, and prints the line that replays the seed.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { parseTarget } from '#sim/crash/crash-points';
 import { FAULT_KINDS, type FaultKind } from '#sim/knobs';
 import { MUTANTS } from '#sim/mutants/catalog';
 import type { SimReport } from '#sim/report';
+import { sweepCrashPoints } from '#sim/runner/crash-sweep';
 import { type Job, optionsOf, replayLine } from '#sim/runner/job';
 import { Pool } from '#sim/runner/pool';
 import { Progress } from '#sim/runner/progress';
@@ -31,12 +34,17 @@ const OPTIONS = {
   mutant: { type: 'string' },
   faults: { type: 'string' },
   verbose: { type: 'boolean', default: false },
+  'crash-points': { type: 'boolean', default: false },
+  'crash-at': { type: 'string' },
   'fail-fast': { type: 'boolean', default: false },
 } as const;
 
 const { values } = readArguments();
 const mutant = readMutant();
 const kinds = readKinds();
+const crashAt = values['crash-at'] === undefined ? undefined : parseTarget(values['crash-at']);
+if (values['crash-at'] !== undefined && crashAt === undefined)
+  usage("--crash-at takes a role, a label, a number and a kind, such as 'hub append-own before#1 process'.");
 
 function readArguments() {
   try {
@@ -81,6 +89,10 @@ function readSeeds(): readonly number[] {
   const from = end === undefined ? whole('from', values.from ?? '1', 0) : whole('seeds', count ?? '', 0);
   const to = end === undefined ? from + whole('seeds', count ?? '', 1) - 1 : whole('seeds', end, from);
   return Array.from({ length: to - from + 1 }, (_, index) => from + index);
+}
+
+function readWorkers(): number {
+  return whole('workers', values.workers ?? String(availableParallelism()), 1);
 }
 
 function describe(report: SimReport, ms: number): string {
@@ -129,7 +141,7 @@ async function runOne(job: Job): Promise<boolean> {
 
 async function runMany(jobs: readonly Job[]): Promise<boolean> {
   const startedMs = performance.now();
-  const workers = Math.min(jobs.length, whole('workers', values.workers ?? String(availableParallelism()), 1));
+  const workers = Math.min(jobs.length, readWorkers());
   const summary = new Summary();
   const progress = new Progress(jobs.length, 'seeds');
   const tell = (text: string): void => {
@@ -158,7 +170,33 @@ async function runMany(jobs: readonly Job[]): Promise<boolean> {
   return summary.failed.length === 0;
 }
 
-const jobs = readSeeds().map((seed): Job => ({ seed, kinds, mutant }));
+async function runSweep(seeds: readonly number[]): Promise<boolean> {
+  const startedMs = performance.now();
+  const pool = new Pool(readWorkers());
+  const progress = new Progress(undefined, 'runs');
+  const report = await sweepCrashPoints(pool, seeds, (text) => progress.step(() => text));
+  await pool.close();
+  progress.end();
+  const seconds = Number(((performance.now() - startedMs) / 1000).toFixed(1));
+  if (values.json) print(JSON.stringify({ ...report, seconds }));
+  else {
+    for (const [label, roles] of Object.entries(report.points)) print(`${label.padEnd(48)} ${roles.join(' ')}`);
+    for (const { seed, oracle, text, replay } of report.violations)
+      print(`seed ${seed}: ${oracle}: ${text}\n  replay: ${replay}`);
+    const { pairs, hit, missed, violations } = report;
+    const labels = Object.keys(report.points).length;
+    print(`${labels} labels, ${hit} of ${pairs} deaths, ${violations.length} violations in ${seconds} s`);
+    if (missed.length > 0) print(`missed: ${missed.join(', ')}`);
+  }
+  return report.violations.length === 0 && report.missed.length === 0;
+}
+
+const seeds = readSeeds();
+const jobs = seeds.map((seed): Job => ({ seed, kinds, mutant, crashAt }));
 const [only] = jobs;
-const ok = jobs.length === 1 && only !== undefined ? await runOne(only) : await runMany(jobs);
+const ok = values['crash-points']
+  ? await runSweep(seeds)
+  : jobs.length === 1 && only !== undefined
+    ? await runOne(only)
+    : await runMany(jobs);
 process.exitCode = ok ? 0 : 1;

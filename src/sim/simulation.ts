@@ -45,6 +45,8 @@ export interface SimulateOptions {
   readonly kinds?: readonly FaultKind[] | undefined;
   /** Where one machine dies, beside all other faults. */
   readonly crashAt?: CrashTarget | undefined;
+  /** Whether the report lists the labelled points that were passed. */
+  readonly points?: boolean | undefined;
 }
 
 /** One history: a phase with faults, then the heal, after which all must agree within a bounded time. */
@@ -63,6 +65,8 @@ export class Simulation {
   readonly logEvents = new Map<string, number>();
   /** How often machines passed each labelled point. */
   readonly pointCounts: PointCounts = new Map();
+  readonly wantsPoints: boolean;
+  readonly #crashTarget: { left: number; readonly at: CrashTarget } | undefined;
   /** Regions that are about to become hub. */
   readonly #candidates = new Set<string>();
   readonly #views: readonly FeatureView[];
@@ -73,6 +77,8 @@ export class Simulation {
   constructor(options: SimulateOptions) {
     this.seed = options.seed;
     this.#mutant = options.mutant;
+    this.wantsPoints = options.points === true;
+    this.#crashTarget = options.crashAt && { left: options.crashAt.nth, at: options.crashAt };
     const random = new SeededRandom(options.seed);
     const drawn = drawKnobs(random.fork('knobs'));
     const asked = { ...drawn, faults: { ...drawn.faults, kinds: options.kinds ?? drawn.faults.kinds } };
@@ -90,10 +96,7 @@ export class Simulation {
       random: random.fork('machine'),
       network: this.network,
       disk: knobs.disk,
-      crash: {
-        counts: this.pointCounts,
-        target: options.crashAt && { left: options.crashAt.nth, at: options.crashAt },
-      },
+      crash: { counts: this.pointCounts, target: this.#crashTarget },
       lyingDisk: this.#mutant?.lyingDisk === true && name !== 'control',
       wall: {
         offsetMs: random.fork(`wall ${name}`).next() * knobs.faults.clockOffsetMsMax,
@@ -129,6 +132,10 @@ export class Simulation {
       },
     });
     for (const namespace of knobs.namespaces) this.#finalStates.set(namespace.name, this.#finalState(namespace));
+  }
+
+  get crashed(): boolean {
+    return this.#crashTarget !== undefined && this.#crashTarget.left <= 0;
   }
 
   #finalState(namespace: NamespaceKnobs): FinalState {

@@ -124,6 +124,18 @@ export class MemoryDisk {
     }
   }
 
+  /** Whether anything readable now would not survive `dropUnsynced`. */
+  get unsynced(): boolean {
+    for (const _ of this.#unsyncedKeys()) return true;
+    return false;
+  }
+
+  /** The machine dies: of what was written since the last `sync`, key by key what `keeps` answers true for had been written back. */
+  dropUnsyncedUnless(keeps: () => boolean): void {
+    this.crash();
+    for (const { table, key, synced } of [...this.#unsyncedKeys()]) if (!keeps()) table.set(key, synced);
+  }
+
   /** What is readable now, as a copy that outlives every fault of this disk. */
   image(): DiskImage {
     const tables = new Map<string, MemoryTable>();
@@ -149,6 +161,19 @@ export class MemoryDisk {
   /** The sync under way, or else the next one, fails: all waiting writes reject, and of them the first `keepWrites` are on disk. */
   failNextSync(options: { readonly keepWrites?: number } = {}): void {
     this.#failing = { keepWrites: options.keepWrites ?? 0 };
+  }
+
+  *#unsyncedKeys(): Generator<{ table: MemoryTable; key: string; synced: Buffer | undefined }> {
+    for (const [name, table] of this.#tables) {
+      const before = this.#synced.get(name) ?? new MemoryTable(name);
+      for (const [key, value] of table.entries({})) {
+        const synced = before.get(key);
+        if (synced?.equals(value) !== true)
+          yield { table, key: key.toString('latin1'), synced: synced && Buffer.from(synced) };
+      }
+      for (const [key, value] of before.entries({}))
+        if (table.get(key) === undefined) yield { table, key: key.toString('latin1'), synced: value };
+    }
   }
 
   #beginSync(): void {

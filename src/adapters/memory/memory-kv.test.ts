@@ -156,6 +156,26 @@ suite('memory disk', () => {
     assert.equal(rebuilt.row(Buffer.from('a'))?.toString(), '1');
   });
 
+  test('of what was not synced any part survives the machine; what was synced all does', async () => {
+    const disk = new MemoryDisk();
+    const kv = new MemoryKv(disk);
+    const table = kv.table('rows');
+    const put = (...keys: string[]): void => {
+      for (const key of keys)
+        kv.transact({ operations: 1, bytes: 10 }, (writer) => writer.put(table, Buffer.from(key), Buffer.from('x')));
+    };
+    put('a', 'b');
+    await kv.sync();
+    assert.equal(disk.unsynced, false);
+    put('c', 'd');
+    assert.equal(disk.unsynced, true);
+    let asked = 0;
+    disk.dropUnsyncedUnless(() => asked++ > 0);
+    const held = [...disk.table('rows').entries({})].map(([key]) => key.toString());
+    assert.deepEqual(held, ['a', 'b', 'd']);
+    assert.equal(asked, 2);
+  });
+
   test('an older copy of a disk comes back as it was, and no disk holds nothing', async () => {
     const disk = new MemoryDisk();
     const log = new KvChangeLog(new MemoryKv(disk));

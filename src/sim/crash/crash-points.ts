@@ -13,6 +13,19 @@ export interface CrashTarget {
   readonly kind: 'process' | 'machine';
 }
 
+/** `hub append-own before#3 machine`: how a point is given on a command line. */
+export function formatTarget({ role, label, nth, kind }: CrashTarget): string {
+  return `${pointName(role, label)}#${nth} ${kind}`;
+}
+
+/** Undefined when the text is no point. */
+export function parseTarget(text: string): CrashTarget | undefined {
+  const match = /^(hub|candidate|replica|control) (.+)#(\d+) (process|machine)$/.exec(text);
+  if (match === null) return undefined;
+  const [, role, label, nth, kind] = match;
+  return { role: role as CrashRole, label: label ?? '', nth: Number(nth), kind: kind as CrashTarget['kind'] };
+}
+
 /** Passes of labelled points, over all machines of a run: `hub append-own before` -> 17. */
 export type PointCounts = Map<string, number>;
 

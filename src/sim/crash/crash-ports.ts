@@ -2,42 +2,47 @@ import type { ChangeLog } from '#ports/change-log';
 import type { ControlStore } from '#ports/control-store';
 import type { Journal } from '#ports/journal';
 import type { OnlineStore } from '#ports/online-store';
-import type { CrashPoints } from '#sim/crash/crash-points';
 import { override } from '#sim/crash/override';
+import type { SimProcess } from '#sim/machine/sim-process';
 
 /** What a call of a dead process gives: nothing, ever. */
 function never<T>(): Promise<T> {
   return new Promise(() => undefined);
 }
 
+/** Whether the process is dead, perhaps from here on: a dead one goes on up to its next port, and no further. */
+function dies(process: SimProcess, label: string): boolean {
+  return !process.alive || process.points?.hit(label) === true;
+}
+
 /** A call that may be the last of its process: before it, when it was taken but is not finished, and after it. */
-async function through<T>(points: CrashPoints, label: string, call: () => Promise<T>): Promise<T> {
-  if (points.hit(`${label} before`)) return never();
+async function through<T>(process: SimProcess, label: string, call: () => Promise<T>): Promise<T> {
+  if (dies(process, `${label} before`)) return never();
   const result = call();
-  if (points.hit(`${label} taken`)) {
+  if (dies(process, `${label} taken`)) {
     result.catch(() => undefined);
     return never();
   }
   const value = await result;
-  return points.hit(`${label} after`) ? never() : value;
+  return dies(process, `${label} after`) ? never() : value;
 }
 
 /** As `through`, for a call that throws at once what it does not take. */
-function throughWrite(points: CrashPoints, label: string, call: () => Promise<void>): Promise<void> {
-  if (points.hit(`${label} before`)) return never();
+function throughWrite(process: SimProcess, label: string, call: () => Promise<void>): Promise<void> {
+  if (dies(process, `${label} before`)) return never();
   const written = call();
-  if (points.hit(`${label} taken`)) {
+  if (dies(process, `${label} taken`)) {
     written.catch(() => undefined);
     return never();
   }
-  return written.then(() => (points.hit(`${label} after`) ? never<void>() : undefined));
+  return written.then(() => (dies(process, `${label} after`) ? never<void>() : undefined));
 }
 
-export function crashingLog(log: ChangeLog, points: CrashPoints, region: string): ChangeLog {
+export function crashingLog(log: ChangeLog, process: SimProcess, region: string): ChangeLog {
   return override(log, {
     append: (stream, frames) => {
       const own = stream.split('/')[2] === region;
-      return throughWrite(points, own ? 'append-own' : 'append-mirror', () => log.append(stream, frames));
+      return throughWrite(process, own ? 'append-own' : 'append-mirror', () => log.append(stream, frames));
     },
   });
 }
@@ -47,32 +52,32 @@ function kindOfKey(key: string): string {
   return key.split('/')[0] ?? key;
 }
 
-export function crashingJournal(journal: Journal, points: CrashPoints): Journal {
+export function crashingJournal(journal: Journal, process: SimProcess): Journal {
   return override(journal, {
     write: (operations) => {
       const [first] = operations;
       const label = first === undefined ? 'journal' : `journal ${first.kind} ${kindOfKey(first.key)}`;
-      return throughWrite(points, label, () => journal.write(operations));
+      return throughWrite(process, label, () => journal.write(operations));
     },
   });
 }
 
-export function crashingStore(store: OnlineStore, points: CrashPoints): OnlineStore {
+export function crashingStore(store: OnlineStore, process: SimProcess): OnlineStore {
   return override(store, {
     apply: (...call) => {
       const [batch] = call;
       const label = batch.checkpoints.size > 0 ? (batch.rows.length > 0 ? 'rows' : 'no-rows') : 'records';
-      return through(points, `store-apply ${label}`, () => store.apply(...call));
+      return through(process, `store-apply ${label}`, () => store.apply(...call));
     },
-    wipe: () => through(points, 'store-wipe', () => store.wipe()),
-    sync: () => through(points, 'store-sync', () => store.sync()),
+    wipe: () => through(process, 'store-wipe', () => store.wipe()),
+    sync: () => through(process, 'store-sync', () => store.sync()),
   });
 }
 
-export function crashingControl(control: ControlStore, points: CrashPoints): ControlStore {
+export function crashingControl(control: ControlStore, process: SimProcess): ControlStore {
   return override(control, {
-    get: (key) => through(points, `control-get ${kindOfKey(key)}`, () => control.get(key)),
+    get: (key) => through(process, `control-get ${kindOfKey(key)}`, () => control.get(key)),
     compareAndSet: (key, ...rest) =>
-      through(points, `control-set ${kindOfKey(key)}`, () => control.compareAndSet(key, ...rest)),
+      through(process, `control-set ${kindOfKey(key)}`, () => control.compareAndSet(key, ...rest)),
   });
 }

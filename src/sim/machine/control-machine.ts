@@ -35,7 +35,7 @@ export class ControlMachine extends Machine {
     this.#fatalExpected = false;
     this.kernel.note(this.name, 'starts');
     const server = new ControlServer({
-      journal: crashingJournal(new KvJournal(new MemoryKv(this.log)), this.points),
+      journal: crashingJournal(new KvJournal(new MemoryKv(this.log)), process),
       transport: this.network.transport(process),
       clock: new SimClock(process, this.wall, this.random.fork(`clock ${process.startedMs}`)),
       host: simHost({

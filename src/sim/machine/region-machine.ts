@@ -78,14 +78,18 @@ export class RegionMachine extends Machine {
     const memoryStore = new KvOnlineStore(new MemoryKv(this.store));
     const rawStore = mutant?.hiddenStore?.(memoryStore, random.fork('mutant')) ?? memoryStore;
     history.restarted(leasesInJournal(rawJournal));
-    const { points } = this;
-    const changeLog = crashingLog(recordChangeLog(rawLog, history), points, this.name);
-    const journal = crashingJournal(recordJournal(rawJournal, history), points);
-    const recordedStore = recordStore(rawStore, { history, log: rawLog, delay: () => this.applyDelay(process) });
-    const store = crashingStore(recordedStore, points);
+    const changeLog = crashingLog(recordChangeLog(rawLog, history), process, this.name);
+    const journal = crashingJournal(recordJournal(rawJournal, history), process);
+    const recordedStore = recordStore(rawStore, {
+      history,
+      log: rawLog,
+      process,
+      delay: () => this.applyDelay(process),
+    });
+    const store = crashingStore(recordedStore, process);
     const transport = this.network.transport(process);
     const client = new ControlClient({ transport, clock, deadlineMs: controlDeadlineMs });
-    const control = crashingControl(recordControl(client, history), points);
+    const control = crashingControl(recordControl(client, history), process);
     const region = new Region({
       config,
       ports: {
@@ -126,7 +130,7 @@ export class RegionMachine extends Machine {
   }
 
   override crash(kind: 'process' | 'machine'): void {
-    if (kind === 'machine' && this.process !== undefined) this.setup?.history.machineDied();
+    if (kind === 'machine' && this.process !== undefined && this.store.unsynced) this.setup?.history.machineDied();
     super.crash(kind);
   }
 

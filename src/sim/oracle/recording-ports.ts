@@ -32,9 +32,9 @@ export function recordChangeLog(log: ChangeLog, history: RegionHistory): ChangeL
 /** The region's store, with the history looking on; a transaction takes `delay`. */
 export function recordStore(
   store: OnlineStore,
-  options: { history: RegionHistory; log: ChangeLog; delay: () => Promise<void> },
+  options: { history: RegionHistory; log: ChangeLog; process: { readonly alive: boolean }; delay: () => Promise<void> },
 ): OnlineStore {
-  const { history, log, delay } = options;
+  const { history, log, process, delay } = options;
   return {
     row: (key) => store.row(key),
     record: (key) => store.record(key),
@@ -50,7 +50,8 @@ export function recordStore(
       const applied = store.apply(batch, merge, after);
       applied.catch(() => undefined);
       const outcome = await applied;
-      history.applying(batch, log);
+      // What a machine did that died with its disk unsynced has no place in its history.
+      if (process.alive || !history.untrusted) history.applying(batch, log);
       await delay();
       return outcome;
     },

@@ -52,6 +52,10 @@ export class RegionHistory {
     for (const [namespace, lease] of leases) this.learned(namespace, lease);
   }
 
+  get untrusted(): boolean {
+    return this.#untrusted;
+  }
+
   machineDied(): void {
     this.#untrusted = true;
   }

@@ -1,3 +1,4 @@
+import { type CrashTarget, formatTarget } from '#sim/crash/crash-points';
 import type { FaultKind } from '#sim/knobs';
 import { MUTANTS } from '#sim/mutants/catalog';
 import type { SimReport } from '#sim/report';
@@ -9,11 +10,15 @@ export interface Job {
   readonly kinds?: readonly FaultKind[] | undefined;
   /** Name of the bug to put in. */
   readonly mutant?: string | undefined;
+  /** Where one machine dies, beside all other faults. */
+  readonly crashAt?: CrashTarget | undefined;
+  /** Whether the report lists the labelled points that were passed. */
+  readonly points?: boolean | undefined;
 }
 
 export function optionsOf(job: Job): SimulateOptions {
   const mutant = MUTANTS.find(({ name }) => name === job.mutant);
-  return { seed: job.seed, kinds: job.kinds, mutant };
+  return { ...job, mutant };
 }
 
 export function runJob(job: Job): Promise<SimReport> {
@@ -21,9 +26,10 @@ export function runJob(job: Job): Promise<SimReport> {
 }
 
 /** The line that makes the same run again, with everything that happens in it. */
-export function replayLine({ seed, kinds, mutant }: Job): string {
+export function replayLine({ seed, kinds, mutant, crashAt }: Job): string {
   const parts = [`npm run sim -- --seed ${seed}`];
   if (kinds !== undefined) parts.push(`--faults ${kinds.join(',')}`);
   if (mutant !== undefined) parts.push(`--mutant ${mutant}`);
+  if (crashAt !== undefined) parts.push(`--crash-at '${formatTarget(crashAt)}'`);
   return [...parts, '--trace'].join(' ');
 }

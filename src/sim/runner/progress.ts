@@ -5,14 +5,14 @@ const RENEW_MS = 500;
 
 /** Progress on stderr: one line renewed on a terminal, one now and then elsewhere. */
 export class Progress {
-  readonly #total: number;
+  readonly #total: number | undefined;
   readonly #unit: string;
   readonly #startedMs = performance.now();
   readonly #terminal = process.stderr.isTTY === true;
   #done = 0;
   #toldMs = performance.now();
 
-  constructor(total: number, unit: string) {
+  constructor(total: number | undefined, unit: string) {
     this.#total = total;
     this.#unit = unit;
   }
@@ -23,7 +23,8 @@ export class Progress {
     if (nowMs - this.#toldMs < (this.#terminal ? RENEW_MS : LINE_MS)) return;
     this.#toldMs = nowMs;
     const seconds = (nowMs - this.#startedMs) / 1000;
-    const line = `${this.#done} of ${this.#total} ${this.#unit}, ${seconds.toFixed(0)} s, ${text()}`;
+    const of = this.#total === undefined ? '' : ` of ${this.#total}`;
+    const line = `${this.#done}${of} ${this.#unit}, ${seconds.toFixed(0)} s, ${text()}`;
     process.stderr.write(this.#terminal ? `\r\u001b[K${line}` : `${line}\n`);
   }
 
