@@ -56,11 +56,11 @@ export function buildFace(options: FaceOptions): FastifyInstance {
   const metrics = new FaceMetrics({ region, worker: options.worker ?? '0', refusals });
   const source = new StatusSource({ engine, clock });
   const events = new EventStream({ source, clock, logger });
-  const onlineFeatures = new OnlineFeatures({ project, catalog, reader, state, limits, clock, logger });
+  const onlineFeatures = new OnlineFeatures({ project, catalog, reader, state, limits, clock, logger, engine });
   const writes = new FeastWrites({ engine, catalog, limits });
 
   addFeastRoutes(app, { region, onlineFeatures, writes, state, meter, metrics, clock });
-  addOperationsRoutes(app, { engine, source, events, metrics });
+  addOperationsRoutes(app, { engine, catalog, source, events, metrics });
   addConflictRoutes(app, { engine, catalog, project });
   addSessionRoutes(app, { region, sessions, refusals, clock, secure: options.tls !== undefined });
   if (options.dashboard !== null) addDashboardRoutes(app, options.dashboard);

@@ -2,6 +2,7 @@ import { type ConfigIssue, didYouMean, quote, type Validated, validate } from '#
 import type { Feature, FeatureView, FileSource, JoinKey, Resolver } from '#core/model/feature-view';
 import { byName, JOIN_KEYS_MAX, parseFeatureType, withVersion } from '#core/model/feature-view-definition';
 import { type FeaturesDocument, featuresDocumentSchema } from '#core/model/feature-view-document';
+import type { ReadPolicy } from '#core/model/read-policy';
 import { resolverFaults } from '#core/model/resolver';
 
 type EntityDocument = FeaturesDocument['entities'][number];
@@ -132,6 +133,7 @@ function buildView(
     owner: view.owner,
     description: view.description,
     tags: view.tags,
+    ...(view.reads === undefined ? {} : { reads: readPolicyOf(view.reads) }),
   });
 }
 
@@ -140,6 +142,11 @@ function buildResolver(document: ViewDocument['resolver']): Resolver {
   if (typeof document === 'string') return { kind: document };
   if ('region-priority' in document) return { kind: 'region-priority', regions: document['region-priority'] };
   return 'max' in document ? { kind: 'max', by: document.max } : { kind: 'min', by: document.min };
+}
+
+function readPolicyOf(reads: NonNullable<ViewDocument['reads']>): ReadPolicy {
+  const { consistency, fallback, maxStaleness, latencyBudget } = reads;
+  return { consistency, fallback, maxStalenessMs: maxStaleness, latencyBudgetMs: latencyBudget };
 }
 
 function buildFeature(feature: ViewDocument['features'][number]): Feature {

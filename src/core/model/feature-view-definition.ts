@@ -5,6 +5,7 @@ import { columnNameFault, nameFault } from '#core/config/names';
 import { AntipodeError } from '#core/errors';
 import { sha256Hex } from '#core/hash';
 import type { FeatureType, FeatureView, Resolver, ScalarType } from '#core/model/feature-view';
+import { LATENCY_BUDGET_MS_MAX, MAX_STALENESS_MS_MAX, READ_FALLBACKS, READ_LEVELS } from '#core/model/read-policy';
 import { resolverFaults } from '#core/model/resolver';
 
 const SCALAR_NAMES = ['int32', 'int64', 'float32', 'float64', 'bool', 'string', 'bytes', 'timestamp'] as const;
@@ -89,7 +90,13 @@ export function encodeDefinition(view: FeatureView): Buffer {
   const form = canonicalForm(view);
   return Buffer.from(
     canonicalJson({
-      about: { description: view.description, features: descriptions, owner: view.owner, tags: view.tags },
+      about: {
+        description: view.description,
+        features: descriptions,
+        owner: view.owner,
+        tags: view.tags,
+        ...(view.reads === undefined ? {} : { reads: { ...view.reads } }),
+      },
       view: form,
       version: view.version,
     }),
@@ -113,6 +120,14 @@ const wireSchema = z.strictObject({
     features: z.record(z.string(), z.string().max(TEXT_CHARACTERS_MAX)),
     owner: z.string().max(TEXT_CHARACTERS_MAX),
     tags: z.record(z.string(), z.string().max(TEXT_CHARACTERS_MAX)),
+    reads: z
+      .strictObject({
+        consistency: z.enum(READ_LEVELS),
+        fallback: z.enum(READ_FALLBACKS),
+        latencyBudgetMs: z.int().nonnegative().max(LATENCY_BUDGET_MS_MAX),
+        maxStalenessMs: z.int().nonnegative().max(MAX_STALENESS_MS_MAX),
+      })
+      .optional(),
   }),
   view: z.strictObject({
     eventTimeAheadMsMax: z.int().nonnegative(),
@@ -166,6 +181,7 @@ export function decodeDefinition(bytes: Uint8Array): FeatureView {
     owner: about.owner,
     description: about.description,
     tags: about.tags,
+    ...(about.reads === undefined ? {} : { reads: about.reads }),
   });
   if (decoded.version !== version) {
     throw new AntipodeError(

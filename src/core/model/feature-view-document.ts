@@ -11,6 +11,13 @@ import {
   TEXT_CHARACTERS_MAX,
   TYPE_NAMES,
 } from '#core/model/feature-view-definition';
+import {
+  DEFAULT_READ_POLICY,
+  LATENCY_BUDGET_MS_MAX,
+  MAX_STALENESS_MS_MAX,
+  READ_FALLBACKS,
+  READ_LEVELS,
+} from '#core/model/read-policy';
 
 const TAGS_MAX = 64;
 const EVENT_TIME_COLUMN = 'event_timestamp';
@@ -87,6 +94,27 @@ const resolverSchema = z
     'How two writes of one key become one, the same in every region: the later event time, the first of the regions, the greatest or least value, or the sum of the producers’ running totals.',
   );
 
+const readsSchema = z
+  .strictObject({
+    consistency: z
+      .enum(READ_LEVELS)
+      .default(DEFAULT_READ_POLICY.consistency)
+      .describe('What reads ask for unless a request says otherwise. Default eventual.'),
+    maxStaleness: durationSchema({ minMs: 0, maxMs: MAX_STALENESS_MS_MAX })
+      .default(DEFAULT_READ_POLICY.maxStalenessMs)
+      .describe('Bound of bounded reads. It includes half a second for clocks that stand apart. Default 10s.'),
+    fallback: z
+      .enum(READ_FALLBACKS)
+      .default(DEFAULT_READ_POLICY.fallback)
+      .describe(
+        'When this region cannot answer at the level: forward (ask another, else refuse), stale (ask another, else answer and say so), refuse. Default forward.',
+      ),
+    latencyBudget: durationSchema({ minMs: 0, maxMs: LATENCY_BUDGET_MS_MAX })
+      .default(DEFAULT_READ_POLICY.latencyBudgetMs)
+      .describe('How long waiting and forwarding may take. Default 200ms.'),
+  })
+  .meta({ description: 'What reads of the view ask for; no part of its version.' });
+
 const viewSchema = z
   .strictObject({
     name: nameSchema,
@@ -133,6 +161,7 @@ const viewSchema = z
     eventTimeAhead: durationSchema({ minMs: 0, maxMs: 365 * DAY_MS })
       .default(EVENT_TIME_AHEAD_MS)
       .describe('Rows whose event time lies further ahead of now are quarantined. Default 5m.'),
+    reads: readsSchema.optional(),
   })
   .meta({ description: 'A named set of typed features over an entity key.' });
 

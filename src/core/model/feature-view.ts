@@ -1,3 +1,5 @@
+import type { ReadPolicy } from '#core/model/read-policy';
+
 /** Scalar types of features and join keys. `timestamp` is microseconds since the epoch, UTC. */
 export type ScalarType = 'int32' | 'int64' | 'float32' | 'float64' | 'bool' | 'string' | 'bytes' | 'timestamp';
 
@@ -71,6 +73,8 @@ export interface FeatureView {
   readonly owner: string;
   readonly description: string;
   readonly tags: Readonly<Record<string, string>>;
+  /** What reads ask for unless they say otherwise; absent: eventual. No part of the version. */
+  readonly reads?: ReadPolicy;
   /** 32 hexadecimal digits. */
   readonly version: string;
 }

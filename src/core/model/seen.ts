@@ -65,8 +65,10 @@ export function coverOf(
   before: SeenPositions | undefined,
 ): SeenPositions {
   const streams: Record<StreamKey, number> = {};
-  for (const [stream, position] of [...applied, ...Object.entries(before?.streams ?? {})]) {
-    if (shown.folded.has(stream)) continue;
+  const here = new Map(applied);
+  for (const [stream, position] of [...here, ...Object.entries(before?.streams ?? {})]) {
+    // What the session saw beyond the seal stays, for it to be told of the loss.
+    if (shown.folded.has(stream) && position <= (here.get(stream) ?? 0)) continue;
     const held = Object.hasOwn(streams, stream) ? (streams[stream] ?? 0) : 0;
     streams[stream] = Math.max(held, position);
   }

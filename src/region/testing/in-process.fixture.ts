@@ -69,6 +69,8 @@ interface Disks {
 export class InProcessTopology {
   readonly network = new MemoryNetwork();
   readonly regions = new Map<string, Region>();
+  /** How far the wall clock of a region is ahead, ms. */
+  readonly wallAheadMs = new Map<string, number>();
   readonly #disks = new Map<string, Disks>();
   readonly #setup: NamespaceSetup;
   readonly #logger: Logger;
@@ -111,6 +113,7 @@ export class InProcessTopology {
     this.#disks.set(name, disks);
     const logKv = new MemoryKv(disks.log);
     const transport = this.network.transport(name);
+    const clock: Clock = { ...REAL_CLOCK, wallMs: () => Date.now() + (this.wallAheadMs.get(name) ?? 0) };
     const config: RegionConfig = {
       region: name,
       place: name,
@@ -121,14 +124,14 @@ export class InProcessTopology {
     const region = new Region({
       config,
       ports: {
-        clock: REAL_CLOCK,
+        clock,
         random: { next: Math.random, hex: (bytes) => randomBytes(bytes).toString('hex') },
         host: TEST_HOST,
         logger: this.#logger,
         changeLog: new KvChangeLog(logKv),
         journal: new KvJournal(logKv),
         store: new KvOnlineStore(new MemoryKv(disks.store)),
-        control: new ControlClient({ transport, clock: REAL_CLOCK, deadlineMs: 300 }),
+        control: new ControlClient({ transport, clock, deadlineMs: 300 }),
         transport,
       },
     });

@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { Clock } from '#ports/clock';
 import type { OnlineFeatures } from '#server/feast/online-features';
-import { type FeastWrites, idempotencyKeyOf, type WriteHeaders } from '#server/feast/writes';
+import { askedConsistency } from '#server/feast/read-demand';
+import { type FeastWrites, type WriteHeaders, writeContextOf } from '#server/feast/writes';
 import type { FaceMetrics } from '#server/operations/face-metrics';
 import type { ReadMeter } from '#server/read-counters';
 import { jsonBody } from '#server/request-body';
@@ -26,7 +27,7 @@ export function addFeastRoutes(app: FastifyInstance, options: FeastRouteOptions)
   app.post('/get-online-features', { config: { access: 'read', feast: true } }, async (request, reply) => {
     const startMs = clock.monotonicMs();
     try {
-      const answer = await onlineFeatures.answer(jsonBody(request));
+      const answer = await onlineFeatures.answer(jsonBody(request), askedConsistency(request.headers));
       meter.answered(answer.rows);
       metrics.corruptRows(answer.corrupt);
       reply.headers(answer.headers).header('content-type', JSON_TYPE);
@@ -42,13 +43,12 @@ export function addFeastRoutes(app: FastifyInstance, options: FeastRouteOptions)
   });
 
   app.post('/push', { config: { access: 'write', feast: true } }, async (request, reply) => {
-    const headers = await writes.push(jsonBody(request), idempotencyKeyOf(request.headers['idempotency-key']));
+    const headers = await writes.push(jsonBody(request), writeContextOf(request.headers));
     return reply.headers(withRegion(headers)).send();
   });
 
   app.post('/write-to-online-store', { config: { access: 'write', feast: true } }, async (request, reply) => {
-    const key = idempotencyKeyOf(request.headers['idempotency-key']);
-    const headers = await writes.writeToOnlineStore(jsonBody(request), key);
+    const headers = await writes.writeToOnlineStore(jsonBody(request), writeContextOf(request.headers));
     return reply.headers(withRegion(headers)).header('content-type', JSON_TYPE).send(Buffer.from('null'));
   });
 

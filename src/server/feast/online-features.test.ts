@@ -295,7 +295,7 @@ suite('reading online features', () => {
     face.clock.advance(1000);
     assert.deepEqual(face.engine.reads, [{ requests: 1, rows: 2, errors: 0 }]);
     face.reader.values.clear();
-    await face.post('/get-online-features', {});
+    await face.post('/get-online-features', { features: ['driver_stats:trips'], entities: { driver_id: [1] } });
     face.clock.advance(1000);
     assert.deepEqual(face.engine.reads[1], { requests: 1, rows: 0, errors: 1 });
   });

@@ -3,9 +3,12 @@ import { Lru } from '#core/lru';
 import type { Clock } from '#ports/clock';
 import type { Logger } from '#ports/host';
 import type { OnlineReader } from '#ports/online-store';
+import type { RegionEngine } from '#region/engine-api';
 import { CELLS_PER_REQUEST_MAX, type FaceLimits } from '#server/face-options';
+import { ConsistentReads } from '#server/feast/consistent-reads';
 import { featureServiceNotFound, invalidRequest } from '#server/feast/faults';
 import { type OnlineFeaturesRequest, parseOnlineFeaturesRequest } from '#server/feast/online-features-request';
+import { type AskedConsistency, demandOf } from '#server/feast/read-demand';
 import { buildReadPlan, parseReference, type ReadPlan } from '#server/feast/read-plan';
 import { entityRows, readRows } from '#server/feast/read-rows';
 import type { FreshnessHeaders, ServingStateCache } from '#server/serving-state';
@@ -32,6 +35,7 @@ export class OnlineFeatures {
   readonly #limits: FaceLimits;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #consistent: ConsistentReads;
   readonly #plans = new Lru<ReadPlan>(PLANS_MAX);
   #plansGeneration = -1;
 
@@ -43,6 +47,7 @@ export class OnlineFeatures {
     readonly limits: FaceLimits;
     readonly clock: Clock;
     readonly logger: Logger;
+    readonly engine: RegionEngine;
   }) {
     this.#project = options.project;
     this.#catalog = options.catalog;
@@ -51,13 +56,23 @@ export class OnlineFeatures {
     this.#limits = options.limits;
     this.#clock = options.clock;
     this.#logger = options.logger;
+    this.#consistent = new ConsistentReads(options);
   }
 
-  async answer(body: unknown): Promise<OnlineFeaturesAnswer> {
-    this.#state.serving();
+  /** Without a word of consistency, in the request or of its views, the rows are read as they are. */
+  async answer(body: unknown, asked: AskedConsistency = {}): Promise<OnlineFeaturesAnswer> {
     const request = parseOnlineFeaturesRequest(body);
     const plan = await this.#plan(request);
     this.#limit(plan, request);
+    const demand = demandOf(plan.policy, asked);
+    if (demand.level === 'eventual' && !demand.session) return this.#asTheyAre(plan, request);
+    const { outcome, headers } = await this.#consistent.answer(plan, request.entities, demand);
+    this.#tellCorrupt(plan, outcome.corrupt);
+    return { body: Buffer.from(outcome.text, 'utf8'), headers, rows: outcome.rows, corrupt: outcome.corrupt };
+  }
+
+  #asTheyAre(plan: ReadPlan, request: OnlineFeaturesRequest): OnlineFeaturesAnswer {
+    this.#state.serving();
     const outcome = readRows({
       plan,
       entities: request.entities,
@@ -65,15 +80,18 @@ export class OnlineFeatures {
       nowUs: this.#clock.wallMs() * 1000,
     });
     if (outcome.absent > 0) this.#state.confirm();
-    if (outcome.corrupt > 0) {
-      this.#logger.error('rows-not-decodable', { views: plan.views.map((view) => view.name), rows: outcome.corrupt });
-    }
+    this.#tellCorrupt(plan, outcome.corrupt);
     return {
       body: Buffer.from(outcome.text, 'utf8'),
       headers: this.#state.headers(plan.namespaces),
       rows: outcome.rows,
       corrupt: outcome.corrupt,
     };
+  }
+
+  #tellCorrupt(plan: ReadPlan, rows: number): void {
+    if (rows === 0) return;
+    this.#logger.error('rows-not-decodable', { views: plan.views.map((view) => view.name), rows });
   }
 
   #limit(plan: ReadPlan, request: OnlineFeaturesRequest): void {

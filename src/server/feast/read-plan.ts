@@ -1,5 +1,6 @@
 import type { ViewCodec } from '#core/codec/view-codec';
 import type { JoinKey, ScalarValue } from '#core/model/feature-view';
+import { DEFAULT_READ_POLICY, type ReadPolicy, strictestPolicy } from '#core/model/read-policy';
 import { featureNotFound, invalidRequest, nameCollision, viewNotFound } from '#server/feast/faults';
 import { scalarWriter, type ValueWriter, valueWriter } from '#server/json/value-writer';
 import type { CompiledView } from '#server/views/view-catalog';
@@ -28,6 +29,8 @@ export interface ReadPlan {
   readonly views: readonly PlanView[];
   /** Namespaces of the views, without repetition. */
   readonly namespaces: readonly string[];
+  /** What the views ask for, unless a request says otherwise. */
+  readonly policy: ReadPolicy;
   /** For each feature in request order: its view's place in `views` and its place in that view's columns. */
   readonly outputs: readonly { readonly view: number; readonly column: number }[];
   /** Names of the outputs as in the answer. */
@@ -74,6 +77,7 @@ export function buildReadPlan(options: {
     [];
   const places = new Map<string, number>();
   const namespaces = new Set<string>();
+  const policies: ReadPolicy[] = [];
   const outputs: { view: number; column: number }[] = [];
   const outputNames: string[] = [];
   for (const { view, feature } of options.references) {
@@ -84,6 +88,7 @@ export function buildReadPlan(options: {
       place = views.length;
       places.set(view, place);
       namespaces.add(compiled.view.namespace);
+      policies.push(compiled.view.reads ?? DEFAULT_READ_POLICY);
       views.push({ ...planView(compiled, keys), columns: [] });
     }
     const featureIndex = compiled.featureIndex.get(feature);
@@ -95,7 +100,7 @@ export function buildReadPlan(options: {
     outputNames.push(options.fullFeatureNames ? `${view}__${feature}` : feature);
   }
   refuseCollisions(keys, outputNames, options.fullFeatureNames);
-  return { keys, views, namespaces: [...namespaces], outputs, outputNames };
+  return { keys, views, namespaces: [...namespaces], policy: strictestPolicy(policies), outputs, outputNames };
 }
 
 /** Adds the view's join keys to those of the plan. Two views may give one name two types; each then reads its own. */

@@ -20,6 +20,13 @@ export interface ReadOutcome {
   readonly corrupt: number;
 }
 
+export interface ReadRequest {
+  readonly plan: ReadPlan;
+  readonly entities: readonly (readonly [name: string, values: readonly unknown[]])[];
+  readonly reader: Pick<OnlineReader, 'row'>;
+  readonly nowUs: number;
+}
+
 interface Column {
   readonly name: string;
   readonly values: string;
@@ -31,12 +38,7 @@ interface Column {
  * Answers a read: one lookup an entity row and view, each row decoded once, and the answer put together as text. Under row
  * granularity all features of a view share statuses and event times, because those belong to the row.
  */
-export function readRows(options: {
-  readonly plan: ReadPlan;
-  readonly entities: readonly (readonly [name: string, values: readonly unknown[]])[];
-  readonly reader: OnlineReader;
-  readonly nowUs: number;
-}): ReadOutcome {
+export function readRows(options: ReadRequest): ReadOutcome {
   const { plan, entities, reader, nowUs } = options;
   const rows = entityRows(plan, entities);
   const keys = plan.keys.map((key) => acceptColumn(key, entities));
@@ -62,6 +64,18 @@ export function readRows(options: {
     absent: answers.reduce((sum, answer) => sum + answer.absent, 0),
     corrupt: answers.reduce((sum, answer) => sum + answer.corrupt, 0),
   };
+}
+
+/** Storage keys by view, then by entity row. */
+export function storageKeys(plan: ReadPlan, entities: ReadRequest['entities']): Buffer[][] {
+  const rows = entityRows(plan, entities);
+  const keys = plan.keys.map((key) => acceptColumn(key, entities));
+  return plan.views.map((view) =>
+    Array.from({ length: rows }, (_, row) => {
+      const key = view.keys.map((place) => keys[place]?.[row] as ScalarValue);
+      return storageKey(view, key, row);
+    }),
+  );
 }
 
 /** Number of entity rows. All columns must have it, and no join key may be missing. */
@@ -134,7 +148,7 @@ function readView(
   view: PlanView,
   keys: readonly (readonly ScalarValue[])[],
   rows: number,
-  reader: OnlineReader,
+  reader: Pick<OnlineReader, 'row'>,
   nowUs: number,
 ): ViewAnswer {
   const columns: ColumnAnswer[] = view.columns.map(() => ({ values: '', statuses: '', timestamps: '' }));

@@ -1,9 +1,17 @@
 import { AntipodeError } from '#core/errors';
+import {
+  EMPTY_TOKEN,
+  encodeToken,
+  mergeTokens,
+  type SessionToken,
+  TOKEN_CHARACTERS_MAX,
+} from '#core/model/session-token';
 import type { IngestResult, RegionEngine } from '#region/engine-api';
 import type { FaceLimits } from '#server/face-options';
 import { objectNotRecognized, pushSourceNotFound, ValidationFault, violation } from '#server/feast/faults';
 import { type DataFrame, frameToChanges } from '#server/feast/frame-to-changes';
 import { columns, optionalBoolean, requireRecord, requireString } from '#server/feast/online-features-request';
+import { type RequestHeaders, sessionOf } from '#server/feast/read-demand';
 import type { JsonRecord } from '#server/json/read-json';
 import { positionsText } from '#server/serving-state';
 import type { CompiledView, ViewCatalog } from '#server/views/view-catalog';
@@ -25,7 +33,7 @@ export class FeastWrites {
     this.#limits = options.limits;
   }
 
-  async push(body: unknown, idempotencyKey: string | undefined): Promise<WriteHeaders> {
+  async push(body: unknown, context: WriteContext): Promise<WriteHeaders> {
     const record = requireRecord(body);
     const name = requireString(record, 'push_source_name');
     const frame = this.#frame(record);
@@ -40,16 +48,16 @@ export class FeastWrites {
       (await this.#catalog.find(name)) ??
       (name.endsWith(PUSH_SUFFIX) ? await this.#catalog.find(name.slice(0, -PUSH_SUFFIX.length)) : undefined);
     if (compiled === undefined) throw pushSourceNotFound(name);
-    return this.#write(compiled, frame, idempotencyKey);
+    return this.#write(compiled, frame, context);
   }
 
-  async writeToOnlineStore(body: unknown, idempotencyKey: string | undefined): Promise<WriteHeaders> {
+  async writeToOnlineStore(body: unknown, context: WriteContext): Promise<WriteHeaders> {
     const record = requireRecord(body);
     const name = requireString(record, 'feature_view_name');
     const frame = this.#frame(record);
     const compiled = await this.#catalog.find(name);
     if (compiled === undefined) throw objectNotRecognized(name);
-    return this.#write(compiled, frame, idempotencyKey);
+    return this.#write(compiled, frame, context);
   }
 
   #frame(record: JsonRecord): DataFrame {
@@ -68,13 +76,15 @@ export class FeastWrites {
     return frame;
   }
 
-  async #write(compiled: CompiledView, frame: DataFrame, idempotencyKey: string | undefined): Promise<WriteHeaders> {
+  async #write(compiled: CompiledView, frame: DataFrame, context: WriteContext): Promise<WriteHeaders> {
     const { view } = compiled;
     const changes = frameToChanges(compiled, frame);
     if (changes.length === 0) return {};
-    const result = await this.#engine.ingest({ view: view.name, version: view.version, changes, idempotencyKey });
+    const { idempotencyKey, session } = context;
+    const { name, version, namespace } = view;
+    const result = await this.#engine.ingest({ view: name, version, changes, idempotencyKey, observed: session?.hlc });
     if (result.quarantined.length === changes.length) throw allQuarantined(result, view.eventTimeColumn);
-    return writeHeaders(result);
+    return { ...writeHeaders(result), ...sessionAfterWrite(namespace, result, session) };
   }
 }
 
@@ -105,6 +115,29 @@ function allQuarantined(result: IngestResult, timeColumn: string): ValidationFau
     input: null,
   }));
   return new ValidationFault(violations, { code: 'ROW_EVENT_TIME_AHEAD' });
+}
+
+/** What a write carries beside its rows. */
+export interface WriteContext {
+  readonly idempotencyKey: string | undefined;
+  readonly session: SessionToken | undefined;
+}
+
+export function writeContextOf(headers: RequestHeaders): WriteContext {
+  const session = sessionOf(headers);
+  const idempotencyKey = idempotencyKeyOf(headers['idempotency-key']);
+  return { idempotencyKey, session: session === 'new' ? undefined : session };
+}
+
+/** The token with which the client's next reads show this write. Left out when it would be too long for a header. */
+export function sessionAfterWrite(
+  namespace: string,
+  result: IngestResult,
+  session: SessionToken = EMPTY_TOKEN,
+): WriteHeaders {
+  const made = { hlc: result.hlc, namespaces: { [namespace]: { epoch: 0, streams: result.positions } } };
+  const text = encodeToken(mergeTokens(session, made));
+  return text.length > TOKEN_CHARACTERS_MAX ? {} : { 'antipode-session': text };
 }
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { RegionEngine } from '#region/engine-api';
 import { CHANGE_BATCH_BYTES_MAX, CHANGE_BATCH_CONTENT_TYPE, decodeChangeBatch } from '#server/change-batch';
 import { requireRecord, requireString } from '#server/feast/online-features-request';
-import { idempotencyKeyOf } from '#server/feast/writes';
+import { sessionAfterWrite, writeContextOf } from '#server/feast/writes';
 import { HttpFault } from '#server/http-errors';
 import type { EventStream } from '#server/operations/event-stream';
 import type { FaceMetrics } from '#server/operations/face-metrics';
@@ -11,6 +11,7 @@ import { regionMetrics } from '#server/operations/region-metrics';
 import type { StatusSource } from '#server/operations/status-source';
 import { jsonBody } from '#server/request-body';
 import { API_HEADERS } from '#server/response-headers';
+import type { ViewCatalog } from '#server/views/view-catalog';
 
 /** Entries of the audit log in one answer. */
 export const AUDIT_ENTRIES_MAX = 1000;
@@ -20,6 +21,7 @@ const COMMAND_BYTES_MAX = 4 * 1024;
 
 export interface OperationsRouteOptions {
   readonly engine: RegionEngine;
+  readonly catalog: ViewCatalog;
   readonly source: StatusSource;
   readonly events: EventStream;
   readonly metrics: FaceMetrics;
@@ -27,7 +29,7 @@ export interface OperationsRouteOptions {
 
 /** The routes of the `antipode` command, the dashboard and monitoring. */
 export function addOperationsRoutes(app: FastifyInstance, options: OperationsRouteOptions): void {
-  const { engine, source, events, metrics } = options;
+  const { engine, catalog, source, events, metrics } = options;
 
   app.get('/v1/status', { config: { access: 'read' } }, async (_request, reply) =>
     sendJson(reply, await source.status()),
@@ -57,8 +59,12 @@ export function addOperationsRoutes(app: FastifyInstance, options: OperationsRou
       }
       const body = request.body instanceof Buffer ? request.body : Buffer.alloc(0);
       const { version, changes } = decodeChangeBatch(body);
-      const idempotencyKey = idempotencyKeyOf(request.headers['idempotency-key']);
-      return sendJson(reply, await engine.ingest({ view: request.params.view, version, changes, idempotencyKey }));
+      const { view } = request.params;
+      const { idempotencyKey, session } = writeContextOf(request.headers);
+      const result = await engine.ingest({ view, version, changes, idempotencyKey, observed: session?.hlc });
+      const namespace = catalog.current(view)?.view.namespace;
+      if (namespace !== undefined) reply.headers(sessionAfterWrite(namespace, result, session));
+      return sendJson(reply, result);
     },
   );
 
