@@ -21,6 +21,8 @@ export interface DiskKnobs {
 
 export interface NamespaceKnobs {
   readonly name: string;
+  /** Without a hub what follows about one means nothing. */
+  readonly replication: 'active-passive' | 'active-active';
   readonly partitions: number;
   readonly initialHub: string;
   readonly leaseMs: number;
@@ -172,6 +174,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     const promotable = regions.filter((name) => name !== barred);
     return {
       name: ['flights', 'weather'][index] as string,
+      replication: random.fork(`replication ${index}`).chance(0.25) ? 'active-active' : 'active-passive',
       partitions: random.pick([1, 1, 1, 2, 4]),
       initialHub: random.pick(promotable),
       leaseMs,

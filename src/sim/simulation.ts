@@ -16,11 +16,13 @@ import { Nemesis } from '#sim/nemesis/nemesis';
 import { SimNetwork } from '#sim/network/sim-network';
 import { brokenAudits, FinalState, type Shortcoming } from '#sim/oracle/final-state';
 import { FrameArchive } from '#sim/oracle/frame-archive';
+import { FreshnessOracle } from '#sim/oracle/freshness';
 import { holdUpToSeals, limitOf } from '#sim/oracle/lease-view';
 import { RegionHistory } from '#sim/oracle/region-history';
 import { type Oracle, Violations } from '#sim/oracle/violations';
 import { makeReport, type SimReport } from '#sim/report';
 import { Clients } from '#sim/workload/clients';
+import { setupOf } from '#sim/workload/namespace-setup';
 import { viewsOf } from '#sim/workload/views';
 import type { WriteRecord } from '#sim/workload/write-record';
 
@@ -72,6 +74,7 @@ export class Simulation {
   readonly #views: readonly FeatureView[];
   readonly #archive: FrameArchive;
   readonly #finalStates = new Map<string, FinalState>();
+  readonly #freshness: FreshnessOracle;
   readonly #mutant: Mutant | undefined;
 
   constructor(options: SimulateOptions) {
@@ -90,6 +93,11 @@ export class Simulation {
     this.#archive = new FrameArchive(this.violations);
     this.network = new SimNetwork({ kernel, random: random.fork('network'), knobs: knobs.network });
     this.#views = knobs.namespaces.flatMap(viewsOf);
+    this.#freshness = new FreshnessOracle({
+      namespaces: knobs.namespaces.flatMap(({ name }) => (this.#isActive(name) ? [name] : [])),
+      regions: this.regions,
+      violations: this.violations,
+    });
     const machine = (name: string) => ({
       name,
       kernel,
@@ -170,6 +178,7 @@ export class Simulation {
     const { kernel, knobs, violations } = this;
     this.control.start();
     for (const region of this.regions) region.start();
+    this.#lookAtFreshness();
     kernel.schedule(200, undefined, 'begin', () => {
       this.clients.start();
       this.nemesis.start();
@@ -190,6 +199,13 @@ export class Simulation {
     return makeReport(this, { healedMs, convergedMs });
   }
 
+  #lookAtFreshness(): void {
+    this.kernel.schedule(LOOK_MS, undefined, 'freshness', () => {
+      this.#freshness.look();
+      this.#lookAtFreshness();
+    });
+  }
+
   /** Regions without which the others can go on: not a hub, and nothing valid that nobody else has. */
   #chooseAway(): RegionMachine[] {
     const { knobs, regions, control } = this;
@@ -198,6 +214,7 @@ export class Simulation {
     for (const machine of shuffled(regions, random)) {
       const left = regions.filter((other) => other !== machine && !away.includes(other));
       const needed = knobs.namespaces.some(({ name, promotable }) => {
+        if (this.#isActive(name)) return false;
         const lease = control.lease(name);
         return (
           lease === undefined ||
@@ -271,6 +288,7 @@ export class Simulation {
       kernel: this.kernel,
       archive: this.#archive,
       violations: this.violations,
+      freshness: this.#freshness,
     });
     this.histories.push(history);
     machine.setup = {
@@ -278,19 +296,7 @@ export class Simulation {
         region: name,
         place: name,
         peers: knobs.regions.filter((other) => other !== name),
-        namespaces: knobs.namespaces.map((namespace) => ({
-          namespace: namespace.name,
-          partitions: namespace.partitions,
-          initialHub: namespace.initialHub,
-          leaseMs: namespace.leaseMs,
-          marginMs: namespace.marginMs,
-          automatic: true,
-          promotable: namespace.promotable,
-          tail: namespace.tail,
-          acknowledge: namespace.acknowledge,
-          acknowledgeWithinMs: 3000,
-          lossy: namespace.lossy,
-        })),
+        namespaces: knobs.namespaces.map(setupOf),
         views: this.#views,
       },
       controlDeadlineMs: knobs.controlDeadlineMs,
@@ -322,6 +328,7 @@ export class Simulation {
   /** I2 at the moment of an acknowledgement: nobody has taken over, or the write lies within the seal. */
   #judgeAcknowledgement(write: WriteRecord, region: string, result: IngestResult): void {
     if (result.hub !== region) return;
+    if (this.#isActive(write.namespace)) return;
     const lease = this.control.lease(write.namespace);
     for (const [stream, seq] of Object.entries(result.positions)) {
       const limit = limitOf(lease, stream);
@@ -332,6 +339,10 @@ export class Simulation {
         `${region} acknowledges ${write.name} at ${stream} ${seq}; the hub is ${lease?.holder} in epoch ${lease?.epoch}, limit ${limit}`,
       );
     }
+  }
+
+  #isActive(namespace: string): boolean {
+    return this.knobs.namespaces.some(({ name, replication }) => name === namespace && replication === 'active-active');
   }
 
   /** A rejection that nobody handles would end a real process. */

@@ -69,8 +69,15 @@ export function lostChanges(options: {
   return findings;
 }
 
-/** No change is valid twice: under its own identity, by its content, or under its client's key. */
-export function repeatedChanges(valid: readonly DecodedFrame[], writes: readonly WriteRecord[]): Finding[] {
+/**
+ * No change is valid twice: under its own identity, by its content, or under its client's key. Where every region accepts, a
+ * retry in a region that had not heard of the first try is accepted again: there it is once for each region (P10).
+ */
+export function repeatedChanges(
+  valid: readonly DecodedFrame[],
+  writes: readonly WriteRecord[],
+  replication: 'active-passive' | 'active-active',
+): Finding[] {
   const findings: Finding[] = [];
   const seen = new Map<string, string>();
   for (const frame of valid) {
@@ -82,15 +89,18 @@ export function repeatedChanges(valid: readonly DecodedFrame[], writes: readonly
       seen.set(id, place);
     }
   }
-  const index = new ChangeIndex(valid);
-  for (const write of writes) {
-    const { changes } = write.request;
-    const ofKey = index.ofKey(write);
-    const twice = changes.find((change) => change.operation === 'upsert' && index.find(write, change).length > 1);
-    if (twice === undefined && ofKey.length <= changes.length) continue;
-    const found = twice === undefined ? ofKey : index.find(write, twice);
-    const text = `${write.name} has ${changes.length} changes, valid more than once: ${found.map(({ id }) => id).join(', ')}`;
-    findings.push({ oracle: 'once', text });
+  const origins = replication === 'active-active' ? new Set(valid.map(({ origin }) => origin)) : [undefined];
+  for (const origin of origins) {
+    const index = new ChangeIndex(valid.filter((frame) => origin === undefined || frame.origin === origin));
+    for (const write of writes) {
+      const { changes } = write.request;
+      const ofKey = index.ofKey(write);
+      const twice = changes.find((change) => change.operation === 'upsert' && index.find(write, change).length > 1);
+      if (twice === undefined && ofKey.length <= changes.length) continue;
+      const found = twice === undefined ? ofKey : index.find(write, twice);
+      const text = `${write.name} has ${changes.length} changes, valid more than once: ${found.map(({ id }) => id).join(', ')}`;
+      findings.push({ oracle: 'once', text });
+    }
   }
   return findings;
 }

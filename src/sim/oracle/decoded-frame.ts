@@ -23,6 +23,7 @@ export interface PlacedChange {
 
 export interface DecodedFrame {
   readonly stream: StreamKey;
+  readonly origin: string;
   readonly from: number;
   readonly to: number;
   readonly epoch: number;
@@ -45,6 +46,7 @@ export function decodeForOracle(bytes: Uint8Array): DecodedFrame {
   const raw = frame.kind === 'rows' ? decodeChanges(frame.payload, frame.to - frame.from) : [];
   return {
     stream: frame.stream,
+    origin: parseStreamKey(frame.stream)?.origin ?? '',
     from: frame.from,
     to: frame.to,
     epoch: frame.epoch,

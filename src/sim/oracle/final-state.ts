@@ -5,7 +5,7 @@ import type { NamespaceKnobs } from '#sim/knobs';
 import type { RunningRegion } from '#sim/machine/region-machine';
 import { lostChanges, repeatedChanges } from '#sim/oracle/acknowledged';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
-import type { PlainLease } from '#sim/oracle/lease-view';
+import { type PlainLease, withoutLease } from '#sim/oracle/lease-view';
 import { referenceRows } from '#sim/oracle/reference-merge';
 import { type NamedLog, tailFrames, type ValidFrames, validFrames } from '#sim/oracle/valid-frames';
 import type { Oracle } from '#sim/oracle/violations';
@@ -71,12 +71,20 @@ export class FinalState {
 
   /** `complete`: every region is there, so that nothing acknowledged may be missing. */
   shortcomings(
-    lease: PlainLease | undefined,
+    leased: PlainLease | undefined,
     regions: readonly (readonly [string, RunningRegion])[],
     complete: boolean,
   ): Shortcoming[] {
-    if (lease === undefined) return [{ oracle: 'I14', text: `${this.#namespace.name} has no lease` }];
     const logs = regions.map(([region, { changeLog }]) => ({ region, log: changeLog }));
+    const { name, replication } = this.#namespace;
+    const active = replication === 'active-active';
+    const lease = active
+      ? withoutLease(
+          name,
+          logs.flatMap(({ log }) => log.streams()),
+        )
+      : leased;
+    if (lease === undefined) return [{ oracle: 'I14', text: `${name} has no lease` }];
     const valid = validFrames(lease, logs, this.#archive);
     const found = [...valid.faults.map((text) => ({ oracle: 'I5' as const, text })), ...behind(regions, valid.ends)];
     if (found.length > 0) return found;
@@ -101,7 +109,10 @@ export class FinalState {
     const of = JSON.stringify([lease.epoch, acked, ...ends, ...logs.flatMap(({ log }) => log.bytes())]);
     if (this.#verdict?.of === of) return this.#verdict;
     const tails = this.#namespace.tail === 'keep' ? tailFrames(lease, logs, this.#archive) : [];
-    const findings = [...lostChanges({ writes, valid: frames, tails }), ...repeatedChanges(frames, writes)];
+    const findings = [
+      ...lostChanges({ writes, valid: frames, tails }),
+      ...repeatedChanges(frames, writes, this.#namespace.replication),
+    ];
     this.#verdict = { of, findings, reference: referenceRows(frames.flatMap(({ changes }) => changes)) };
     return this.#verdict;
   }

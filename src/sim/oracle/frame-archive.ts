@@ -15,6 +15,8 @@ export class FrameArchive {
   readonly #violations: Violations;
   readonly #streams = new Map<StreamKey, Map<number, ArchivedFrame>>();
   readonly #decoded = new Map<string, DecodedFrame>();
+  /** How far each region ever held each stream on disk. */
+  readonly #farthest = new Map<StreamKey, Map<string, number>>();
 
   constructor(violations: Violations) {
     this.#violations = violations;
@@ -26,6 +28,8 @@ export class FrameArchive {
       frames = new Map();
       this.#streams.set(stream, frames);
     }
+    const farthest = this.#farthest.get(stream) ?? new Map<string, number>();
+    this.#farthest.set(stream, farthest.set(region, Math.max(to, farthest.get(region) ?? 0)));
     const hash = Buffer.from(hashBytes).toString('hex');
     const held = frames.get(to);
     if (held === undefined) frames.set(to, { region, hash, from, bytes: Buffer.from(bytes) });
@@ -44,6 +48,14 @@ export class FrameArchive {
       end = frame.from;
     }
     return frames;
+  }
+
+  /** How far any other region ever held the stream. */
+  farthestElsewhere(region: string, stream: StreamKey): number {
+    let farthest = 0;
+    for (const [holder, to] of this.#farthest.get(stream) ?? [])
+      if (holder !== region) farthest = Math.max(farthest, to);
+    return farthest;
   }
 
   /** Decodes once per content. */

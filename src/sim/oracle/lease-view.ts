@@ -16,6 +16,12 @@ export function parseLease(revision: number, value: Uint8Array): PlainLease | un
   return { ...(JSON.parse(Buffer.from(value).toString('utf8')) as Omit<PlainLease, 'revision'>), revision };
 }
 
+/** What stands for the record of a namespace that has none: every stream that anybody holds is open. */
+export function withoutLease(namespace: string, held: Iterable<StreamKey>): PlainLease {
+  const streams = [...new Set(held)].filter((stream) => stream.startsWith(`${namespace}/`)).sort();
+  return { revision: 1, holder: '', epoch: 1, streams, seals: {}, lossy: [] };
+}
+
 /** Up to where a stream is valid: a seal, everything while open, undefined when the record does not name it. */
 export function limitOf(lease: PlainLease | undefined, stream: StreamKey): number | 'open' | undefined {
   if (lease === undefined) return undefined;

@@ -4,6 +4,7 @@ import type { ApplyBatch } from '#ports/online-store';
 import type { SimKernel } from '#sim/kernel/kernel';
 import { storedBytes } from '#sim/oracle/decoded-frame';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
+import type { FreshnessOracle } from '#sim/oracle/freshness';
 import { limitOf, type PlainLease } from '#sim/oracle/lease-view';
 import type { Violations } from '#sim/oracle/violations';
 
@@ -27,6 +28,7 @@ export class RegionHistory {
   readonly #kernel: SimKernel;
   readonly #archive: FrameArchive;
   readonly #violations: Violations;
+  readonly #freshness: FreshnessOracle;
   readonly #known = new Map<string, KnownLease>();
   /** Positions of the store, kept over the deaths of processes. */
   readonly #applied = new Map<StreamKey, number>();
@@ -38,11 +40,18 @@ export class RegionHistory {
   #floor: Reading = { wallMs: 0, counter: -1 };
   appliedChanges = 0;
 
-  constructor(options: { region: string; kernel: SimKernel; archive: FrameArchive; violations: Violations }) {
+  constructor(options: {
+    region: string;
+    kernel: SimKernel;
+    archive: FrameArchive;
+    violations: Violations;
+    freshness: FreshnessOracle;
+  }) {
     this.region = options.region;
     this.#kernel = options.kernel;
     this.#archive = options.archive;
     this.#violations = options.violations;
+    this.#freshness = options.freshness;
   }
 
   /** A new process knows what its journal says. */
@@ -86,11 +95,22 @@ export class RegionHistory {
       );
     const own = parseStreamKey(stream)?.origin === this.region;
     if (!own) return;
+    this.#checkOwn(stream, frames[0]?.from ?? 0);
     for (const { bytes } of frames) this.#checkClock(bytes);
   }
 
   durable(stream: StreamKey, frames: readonly LoggedFrame[]): void {
     for (const frame of frames) this.#archive.keep(this.region, stream, frame);
+    const to = frames.at(-1)?.to;
+    if (to !== undefined && parseStreamKey(stream)?.origin === this.region)
+      this.#freshness.written(this.region, { stream, to, atMs: this.#kernel.nowMs });
+  }
+
+  /** P1.3, P1.4: only its origin extends a stream, so nobody may hold more of it than the origin did before. */
+  #checkOwn(stream: StreamKey, from: number): void {
+    const elsewhere = this.#archive.farthestElsewhere(this.region, stream);
+    if (elsewhere > from)
+      this.#violations.add('I5', `${this.region} extends ${stream} from ${from}; others hold it up to ${elsewhere}`);
   }
 
   /** The engine changes its store; `log` holds what it may apply. */
