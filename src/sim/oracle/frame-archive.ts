@@ -50,6 +50,11 @@ export class FrameArchive {
     return frames;
   }
 
+  /** Whether the frame was durable somewhere already. */
+  holds(stream: StreamKey, { to, hash }: LoggedFrame): boolean {
+    return this.#streams.get(stream)?.get(to)?.hash === Buffer.from(hash).toString('hex');
+  }
+
   /** How far any other region ever held the stream. */
   farthestElsewhere(region: string, stream: StreamKey): number {
     let farthest = 0;

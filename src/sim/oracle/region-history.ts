@@ -71,6 +71,7 @@ export class RegionHistory {
 
   /** Other disks stand in the machine: of clock readings that only the lost ones knew nothing can be asked. */
   disksReplaced(): void {
+    this.#freshness.disksReplaced(this.region);
     this.#untrusted = true;
     this.#greatest = { wallMs: 0, counter: -1 };
     this.#floor = this.#greatest;
@@ -95,8 +96,10 @@ export class RegionHistory {
       );
     const own = parseStreamKey(stream)?.origin === this.region;
     if (!own) return;
-    this.#checkOwn(stream, frames[0]?.from ?? 0);
-    for (const { bytes } of frames) this.#checkClock(bytes);
+    // What it gets back of its own from others it does not write anew.
+    const written = frames.filter((frame) => !this.#archive.holds(stream, frame));
+    this.#checkOwn(stream, written[0]?.from);
+    for (const { bytes } of written) this.#checkClock(bytes);
   }
 
   durable(stream: StreamKey, frames: readonly LoggedFrame[]): void {
@@ -107,7 +110,8 @@ export class RegionHistory {
   }
 
   /** P1.3, P1.4: only its origin extends a stream, so nobody may hold more of it than the origin did before. */
-  #checkOwn(stream: StreamKey, from: number): void {
+  #checkOwn(stream: StreamKey, from: number | undefined): void {
+    if (from === undefined) return;
     const elsewhere = this.#archive.farthestElsewhere(this.region, stream);
     if (elsewhere > from)
       this.#violations.add('I5', `${this.region} extends ${stream} from ${from}; others hold it up to ${elsewhere}`);
