@@ -23,6 +23,8 @@ export interface SimReport {
   readonly lossyFailovers: number;
   /** Changes applied to the stores of all regions. */
   readonly appliedChanges: number;
+  /** Concurrent pairs of values that met in the stores of all regions. */
+  readonly conflicts: number;
   /** Writes that lay in no fsync at a crash. */
   readonly lostLogWrites: number;
   /** Time from the heal until all agreed, ms. */
@@ -72,6 +74,7 @@ export function makeReport(
     epochs: leases.reduce((sum, lease) => sum + (lease?.epoch ?? 1) - 1, 0),
     lossyFailovers: leases.reduce((sum, lease) => sum + (lease?.lossy.length ?? 0), 0),
     appliedChanges: sim.histories.reduce((sum, history) => sum + history.appliedChanges, 0),
+    conflicts: sim.histories.reduce((sum, history) => sum + history.conflicts.concurrent, 0),
     lostLogWrites: sim.regions.reduce((sum, region) => sum + region.lostWrites, 0),
     convergedMs: times.convergedMs,
     states: Object.fromEntries([...sim.logEvents].sort()),

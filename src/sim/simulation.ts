@@ -14,6 +14,7 @@ import { logOf } from '#sim/nemesis/disk-faults';
 import { shuffled } from '#sim/nemesis/fault-context';
 import { Nemesis } from '#sim/nemesis/nemesis';
 import { SimNetwork } from '#sim/network/sim-network';
+import { ConflictHistory } from '#sim/oracle/conflict-history';
 import { brokenAudits, FinalState, type Shortcoming } from '#sim/oracle/final-state';
 import { FrameArchive } from '#sim/oracle/frame-archive';
 import { FreshnessOracle } from '#sim/oracle/freshness';
@@ -31,7 +32,7 @@ const EVENTS_MAX = 6_000_000;
 /** How often after the heal it is looked whether all agree, ms. */
 const LOOK_MS = 500;
 /** What is wrong with these once everything has arrived does not get right by itself. */
-const LASTING: ReadonlySet<Oracle> = new Set(['I3', 'I4', 'I5', 'I12', 'once']);
+const LASTING: ReadonlySet<Oracle> = new Set(['I3', 'I4', 'I5', 'I9', 'I12', 'once']);
 const WRONG_LOOKS_MAX = 10;
 /** How long they must go on agreeing, ms. */
 const STAY_MS = 4000;
@@ -278,6 +279,12 @@ export class Simulation {
     if (found.length > 0) return found;
     for (const [namespace, state] of this.#finalStates)
       found.push(...state.shortcomings(this.control.lease(namespace), regions, present.length === this.regions.length));
+    if (found.length > 0) return found;
+    for (const [name, { region, changeLog }] of regions) {
+      const ledger = this.histories.find((history) => history.region === name)?.conflicts;
+      for (const text of (await ledger?.shortcomings(region, changeLog)) ?? [])
+        found.push({ oracle: 'I9', text: `${name}: ${text}` });
+    }
     return found.length > 0 ? found : brokenAudits(regions);
   }
 
@@ -289,6 +296,7 @@ export class Simulation {
       archive: this.#archive,
       violations: this.violations,
       freshness: this.#freshness,
+      conflicts: new ConflictHistory({ archive: this.#archive, views: this.#views }),
     });
     this.histories.push(history);
     machine.setup = {

@@ -6,9 +6,9 @@ import type { Hlc } from '#core/time/hlc';
 export const ROW_LIVE = 1;
 export const ROW_DELETED = 0;
 
-const INCARNATION_BYTES = 8;
+export const INCARNATION_BYTES = 8;
 const SEQ_BYTES = 6;
-const CHANGE_ID_BYTES = INCARNATION_BYTES + SEQ_BYTES;
+export const CHANGE_ID_BYTES = INCARNATION_BYTES + SEQ_BYTES;
 const GENERATION_BYTES = 4;
 /** Greatest generation of a key: so many deletes one after the other. */
 export const GENERATION_MAX = 0xffff_ffff;
@@ -88,6 +88,11 @@ export function isLive(bytes: Uint8Array, offset = 0): boolean {
 /** Generation of the cell at `offset`, of a view version whose cells have one. */
 export function readGeneration(bytes: Buffer, offset = 0): number {
   return bytes.readUInt32BE(offset + stampLength(bytes, offset) + 1 + CHANGE_ID_BYTES);
+}
+
+/** Where the incarnation, and behind it the seq, of the cell at `offset` begin: cells of one stream order by these bytes as by seq. */
+export function changeIdAt(bytes: Uint8Array, offset: number): number {
+  return offset + stampLength(bytes, offset) + 1;
 }
 
 /** The change that wrote the cell at `offset`. */

@@ -1,4 +1,4 @@
-import { isLive, readChangeId } from '#core/codec/cell';
+import { CHANGE_ID_BYTES, changeIdAt, INCARNATION_BYTES, isLive, readChangeId } from '#core/codec/cell';
 import type { Frame } from '#core/codec/frame';
 import { cellSpans, pickCells } from '#core/codec/stored-value';
 import { KEY_BYTES_MAX } from '#core/codec/value-limits';
@@ -6,7 +6,7 @@ import { ROW_KEY_PREFIX_BYTES, type ViewCodec } from '#core/codec/view-codec';
 import { assert } from '#core/errors';
 import type { MergeDecision } from '#core/merge/decision';
 import type { Resolver } from '#core/model/feature-view';
-import { STAMP_FIXED_BYTES, stampLength } from '#core/model/stamp';
+import { stampLength } from '#core/model/stamp';
 import { parseStreamKey, type StreamId, type StreamKey, streamKey } from '#core/model/stream';
 import { type ChangeHistory, vectorOf } from '#region/apply/change-history';
 import {
@@ -20,7 +20,6 @@ import { type AppliedVector, knows, type PlacedChange, relationOf } from '#regio
 
 /** Bytes of values that the entries of one transaction keep; those beyond it keep ids and stamps. */
 const BATCH_VALUE_BYTES_MAX = 4 * 1024 * 1024;
-const INCARNATION_BYTES = 8;
 
 /** Rows of one frame within a batch. */
 interface Span {
@@ -92,7 +91,7 @@ export class ConflictDetector {
   #row(span: Span, key: Buffer, stored: Buffer, incoming: Buffer, decision: MergeDecision): void {
     const winner = decision === 'keep' ? 'stored' : decision === 'replace' ? 'incoming' : 'merged';
     if (sameIncarnation(stored, 0, incoming, 0)) {
-      if (winner === 'stored') this.#batch.superseded(span.codec.view.name);
+      if (lostInStream(winner, stored, 0, incoming, 0)) this.#batch.superseded(span.codec.view.name);
       return;
     }
     this.#compare(span, key, stored, incoming, [{ winner, storedAt: 0, incomingAt: 0, feature: null }]);
@@ -114,7 +113,7 @@ export class ConflictDetector {
       if (stored.compare(incoming, incomingAt, incomingEnd, storedAt, storedEnd) === 0) continue;
       const winner = cellWinner();
       if (sameIncarnation(stored, storedAt, incoming, incomingAt)) {
-        lost ||= winner === 'stored';
+        lost ||= lostInStream(winner, stored, storedAt, incoming, incomingAt);
         continue;
       }
       const { origin, incarnation, seq } = readChangeId(stored, storedAt);
@@ -173,9 +172,10 @@ export class ConflictDetector {
     const { frame } = span;
     const original = frame.replay?.original;
     span.vector ??= vectorOf(original?.applied ?? frame.applied);
-    // Whoever knew of a replay applied the whole frame that carries it: its end is place enough.
-    const replayedAt = original === undefined ? [] : [{ stream: frame.stream, seq: frame.to }];
-    return { id: { stream: span.stream, seq }, replayedAt, applied: span.vector };
+    const id = { stream: span.stream, seq };
+    // Another hub may have appended it before, so all places count.
+    const replayedAt = original === undefined ? [] : this.#history.locate(id).replayedAt;
+    return { id, replayedAt, applied: span.vector };
   }
 
   #cell(change: PlacedChange, value: Buffer, at: number, codec: ViewCodec, features: readonly number[]): ConflictCell {
@@ -203,9 +203,27 @@ export class ConflictDetector {
 
 /** Cells of one key and incarnation are of one stream: the partition follows from the key. */
 function sameIncarnation(stored: Buffer, storedAt: number, incoming: Buffer, incomingAt: number): boolean {
-  const a = storedAt + STAMP_FIXED_BYTES + (stored[storedAt + STAMP_FIXED_BYTES - 1] as number) + 1;
-  const b = incomingAt + STAMP_FIXED_BYTES + (incoming[incomingAt + STAMP_FIXED_BYTES - 1] as number) + 1;
+  const [a, b] = [changeIdAt(stored, storedAt), changeIdAt(incoming, incomingAt)];
   return stored.compare(incoming, b, b + INCARNATION_BYTES, a, a + INCARNATION_BYTES) === 0;
+}
+
+/**
+ * Whether a write lost against one of its own stream that did not know it: the later of the two, since a stream's changes
+ * know those before them. The incoming one is the later, except when a hub appends a tail again.
+ */
+function lostInStream(
+  winner: ConflictWinner,
+  stored: Buffer,
+  storedAt: number,
+  incoming: Buffer,
+  incomingAt: number,
+): boolean {
+  if (winner === 'merged') return false;
+  const a = changeIdAt(stored, storedAt);
+  const b = changeIdAt(incoming, incomingAt);
+  // Of one incarnation: the seqs decide.
+  const later = stored.compare(incoming, b, b + CHANGE_ID_BYTES, a, a + CHANGE_ID_BYTES) > 0 ? 'stored' : 'incoming';
+  return winner !== later;
 }
 
 function combined(verdicts: readonly Verdict[]): ConflictWinner {

@@ -32,6 +32,8 @@ export interface DecodedFrame {
   readonly replayed: boolean;
   readonly wallMs: number;
   readonly counter: number;
+  /** What the writer of the frame had applied. */
+  readonly applied: ReadonlyMap<StreamKey, number>;
   readonly changes: readonly PlacedChange[];
   readonly keys: readonly { readonly key: string; readonly from: number; readonly to: number }[];
 }
@@ -55,6 +57,7 @@ export function decodeForOracle(bytes: Uint8Array): DecodedFrame {
     replayed: frame.replay !== null,
     wallMs: frame.hlc.wallMs,
     counter: frame.hlc.counter,
+    applied: new Map(frame.applied.map(({ stream, seq }) => [stream, seq])),
     keys: frame.idempotency.map(({ key, from, to }) => ({ key, from, to })),
     changes: raw.map((change) => ({
       id: `${original.stream}#${original.from + change.offset + 1}`,

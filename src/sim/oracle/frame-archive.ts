@@ -1,3 +1,4 @@
+import { FRAME_CHANGES_MAX } from '#core/codec/frame';
 import type { StreamKey } from '#core/model/stream';
 import type { LoggedFrame } from '#ports/change-log';
 import { type DecodedFrame, decodeForOracle } from '#sim/oracle/decoded-frame';
@@ -61,6 +62,16 @@ export class FrameArchive {
     for (const [holder, to] of this.#farthest.get(stream) ?? [])
       if (holder !== region) farthest = Math.max(farthest, to);
     return farthest;
+  }
+
+  /** The frame in which a change first became durable; undefined when it never did. */
+  holding(stream: StreamKey, seq: number): DecodedFrame | undefined {
+    const held = this.#streams.get(stream);
+    for (let end = seq; end < seq + FRAME_CHANGES_MAX; end++) {
+      const frame = held?.get(end);
+      if (frame !== undefined) return frame.from < seq ? this.decode(frame.bytes) : undefined;
+    }
+    return undefined;
   }
 
   /** Decodes once per content. */

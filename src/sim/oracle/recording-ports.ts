@@ -38,7 +38,7 @@ export function recordStore(
   return {
     row: (key) => store.row(key),
     record: (key) => store.record(key),
-    records: (prefix) => store.records(prefix),
+    records: (prefix, page) => store.records(prefix, page),
     scan: (prefix, after, limit) => store.scan(prefix, after, limit),
     close: () => store.close(),
     checkpoint: (stream) => store.checkpoint(stream),
@@ -47,11 +47,15 @@ export function recordStore(
     rowCount: () => store.rowCount(),
     bytes: () => store.bytes(),
     apply: async (batch, merge, after) => {
-      const applied = store.apply(batch, merge, after);
+      const watched = history.conflicts.watch(batch, merge);
+      const applied = store.apply(batch, watched.decide, after);
       applied.catch(() => undefined);
       const outcome = await applied;
       // What a machine did that died with its disk unsynced has no place in its history.
-      if (process.alive || !history.untrusted) history.applying(batch, log);
+      if (process.alive || !history.untrusted) {
+        history.applying(batch, log);
+        watched.applied();
+      }
       await delay();
       return outcome;
     },

@@ -2,6 +2,7 @@ import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import type { ChangeLog, LoggedFrame } from '#ports/change-log';
 import type { ApplyBatch } from '#ports/online-store';
 import type { SimKernel } from '#sim/kernel/kernel';
+import type { ConflictHistory } from '#sim/oracle/conflict-history';
 import { storedBytes } from '#sim/oracle/decoded-frame';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
 import type { FreshnessOracle } from '#sim/oracle/freshness';
@@ -38,6 +39,7 @@ export class RegionHistory {
   readonly #lastReadings = new Map<StreamKey, Reading>();
   #greatest: Reading = { wallMs: 0, counter: -1 };
   #floor: Reading = { wallMs: 0, counter: -1 };
+  readonly conflicts: ConflictHistory;
   appliedChanges = 0;
 
   constructor(options: {
@@ -46,7 +48,9 @@ export class RegionHistory {
     archive: FrameArchive;
     violations: Violations;
     freshness: FreshnessOracle;
+    conflicts: ConflictHistory;
   }) {
+    this.conflicts = options.conflicts;
     this.region = options.region;
     this.#kernel = options.kernel;
     this.#archive = options.archive;
@@ -141,8 +145,9 @@ export class RegionHistory {
         if (logged.to > to) break;
         if (logged.from !== position) break;
         position = logged.to;
-        for (const change of this.#archive.decode(logged.bytes).changes)
-          expected.push({ rowKey: change.rowKey, value: storedBytes(change) });
+        const decoded = this.#archive.decode(logged.bytes);
+        this.conflicts.placed(decoded);
+        for (const change of decoded.changes) expected.push({ rowKey: change.rowKey, value: storedBytes(change) });
       }
       if (position !== to)
         this.#violations.add(
@@ -168,6 +173,7 @@ export class RegionHistory {
   wiped(): void {
     this.#untrusted = false;
     this.#applied.clear();
+    this.conflicts.wiped();
   }
 
   #knownSeal(stream: StreamKey): number | undefined {
