@@ -95,6 +95,11 @@ export function changeIdAt(bytes: Uint8Array, offset: number): number {
   return offset + stampLength(bytes, offset) + 1;
 }
 
+/** Whether the bytes from `start` to `end` are long enough for the stamp and the change id of a cell. */
+export function holdsCell(bytes: Uint8Array, start: number, end: number): boolean {
+  return end - start >= STAMP_FIXED_BYTES && changeIdAt(bytes, start) + CHANGE_ID_BYTES <= end;
+}
+
 /** The change that wrote the cell at `offset`. */
 export function readChangeId(bytes: Buffer, offset = 0): ChangeId {
   const flag = offset + stampLength(bytes, offset);

@@ -1,4 +1,4 @@
-import { CHANGE_ID_BYTES, changeIdAt, INCARNATION_BYTES, isLive, readChangeId } from '#core/codec/cell';
+import { CHANGE_ID_BYTES, changeIdAt, holdsCell, INCARNATION_BYTES, isLive, readChangeId } from '#core/codec/cell';
 import type { Frame } from '#core/codec/frame';
 import { cellSpans, pickCells } from '#core/codec/stored-value';
 import { KEY_BYTES_MAX } from '#core/codec/value-limits';
@@ -89,6 +89,8 @@ export class ConflictDetector {
   }
 
   #row(span: Span, key: Buffer, stored: Buffer, incoming: Buffer, decision: MergeDecision): void {
+    // A merge takes any bytes; those that are no cell have no change to tell of.
+    if (!holdsCell(stored, 0, stored.length) || !holdsCell(incoming, 0, incoming.length)) return;
     const winner = decision === 'keep' ? 'stored' : decision === 'replace' ? 'incoming' : 'merged';
     if (sameIncarnation(stored, 0, incoming, 0)) {
       if (lostInStream(winner, stored, 0, incoming, 0)) this.#batch.superseded(span.codec.view.name);
@@ -102,14 +104,14 @@ export class ConflictDetector {
     const { view } = span.codec;
     const before = cellSpans(stored, view.features.length);
     const offered = cellSpans(incoming, view.features.length);
-    assert(before !== undefined && offered !== undefined, `row of ${view.name} with its features`);
+    if (before === undefined || offered === undefined) return;
     const after = typeof decision === 'string' ? undefined : cellSpans(decision, view.features.length);
     const byChange = new Map<string, Verdict[]>();
     let lost = false;
     for (let feature = 0; feature < view.features.length; feature++) {
       const [storedAt, storedEnd] = [before[2 * feature] as number, before[2 * feature + 1] as number];
       const [incomingAt, incomingEnd] = [offered[2 * feature] as number, offered[2 * feature + 1] as number];
-      if (storedEnd === storedAt || incomingEnd === incomingAt) continue;
+      if (!holdsCell(stored, storedAt, storedEnd) || !holdsCell(incoming, incomingAt, incomingEnd)) continue;
       if (stored.compare(incoming, incomingAt, incomingEnd, storedAt, storedEnd) === 0) continue;
       const winner = cellWinner();
       if (sameIncarnation(stored, storedAt, incoming, incomingAt)) {

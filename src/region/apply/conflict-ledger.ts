@@ -102,14 +102,14 @@ export class ConflictLedger {
 
 /** What one batch adds to the ledger: `records` belong into its transaction, `commit` follows when that succeeded. */
 export class ConflictBatch {
+  readonly keptMax: number;
   readonly #committed: Map<string, Counts>;
-  readonly #keptMax: number;
   readonly #changed = new Map<string, Counts>();
   readonly #entries = new Map<string, Buffer | null>();
 
   constructor(committed: Map<string, Counts>, keptMax: number) {
     this.#committed = committed;
-    this.#keptMax = keptMax;
+    this.keptMax = keptMax;
   }
 
   conflict(view: string, origins: readonly [string, string], entry: ConflictEntryRecord): void {
@@ -121,7 +121,7 @@ export class ConflictBatch {
       pairs: { ...counts.pairs, [pair]: counted(counts.pairs[pair] ?? [0, 0], entry.kind) },
     });
     this.#entries.set(entryKey(view, counts.entries), encodeConflict(entry));
-    const oldest = counts.entries - this.#keptMax;
+    const oldest = counts.entries - this.keptMax;
     if (oldest >= 0) this.#entries.set(entryKey(view, oldest), null);
   }
 

@@ -1,3 +1,4 @@
+import type { FeatureView } from '#core/model/feature-view';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import type { ChangeLog } from '#ports/change-log';
 import type { ApplyBatch, DecideRow } from '#ports/online-store';
@@ -8,14 +9,15 @@ import type { FrameArchive } from '#sim/oracle/frame-archive';
 /** A change id as the oracle writes it: `stream#seq`. */
 type Id = string;
 
-/** Two values that met in one row of one store. */
+/** Two values that met in one row of one store, or in some features of it. */
 interface Meeting {
-  readonly view: string;
   readonly stored: Id;
   readonly incoming: Id;
-  /** Of the two values, which stays: both where the engine merged them. */
-  readonly storedStays: boolean;
-  readonly incomingStays: boolean;
+  /** Whether the value, or one of its features, gave way to the other one. */
+  storedLost: boolean;
+  incomingLost: boolean;
+  /** Whether something came of the two that is neither. */
+  joined: boolean;
 }
 
 interface JudgedMeeting extends Meeting {
@@ -28,8 +30,12 @@ interface Expected {
   superseded: number;
 }
 
-/** Pages of the ledger that are looked through. */
+/** Conflicts asked for at a time. */
 const PAGE = 500;
+/** Entries that a ledger keeps of a view. */
+const KEPT_MAX = 10_000;
+/** Of the version, hexadecimal, as it stands before row keys. */
+const VERSION_PREFIX_DIGITS = 16;
 
 /**
  * What the conflict ledger of one region must hold (I9), found without the engine's own way of finding it: every pair of
@@ -43,7 +49,7 @@ const PAGE = 500;
  */
 export class ConflictHistory {
   readonly #archive: FrameArchive;
-  readonly #views: ReadonlyMap<string, string>;
+  readonly #views: ReadonlyMap<string, FeatureView>;
   readonly #expected = new Map<string, Expected>();
   /** Where changes of tails were applied again here. */
   readonly #places = new Map<Id, { readonly stream: StreamKey; readonly seq: number }[]>();
@@ -51,34 +57,28 @@ export class ConflictHistory {
   #changes = 0;
   #checked = -1;
 
-  /** `views`: names by the first bytes of their versions, hexadecimal, as they stand before row keys. */
-  constructor(options: { archive: FrameArchive; views: ReadonlyMap<string, string> }) {
+  constructor(options: { archive: FrameArchive; views: readonly FeatureView[] }) {
     this.#archive = options.archive;
-    this.#views = options.views;
+    this.#views = new Map(options.views.map((view) => [view.version.slice(0, VERSION_PREFIX_DIGITS), view]));
   }
 
   /** The same decisions, with the oracle looking on; `applied` is called when the batch is, and all its frames are placed. */
   watch(batch: ApplyBatch, decide: DecideRow): { readonly decide: DecideRow; readonly applied: () => void } {
-    const met: Meeting[] = [];
     const [stream] = batch.checkpoints.keys();
     const id = stream === undefined ? undefined : parseStreamKey(stream);
     if (id === undefined || batch.checkpoints.size !== 1) return { decide, applied: () => undefined };
     const partition = `${id.namespace}/${id.partition}`;
+    const met: { readonly view: string; readonly meetings: readonly Meeting[] }[] = [];
     const watched: DecideRow = (key, stored, incoming, index) => {
       const decision = decide(key, stored, incoming, index);
-      const view = this.#views.get(key.toString('hex', 0, 8));
+      const view = this.#views.get(key.toString('hex', 0, VERSION_PREFIX_DIGITS / 2));
+      const after = decision === 'keep' ? stored : decision === 'replace' ? incoming : decision;
       if (view !== undefined)
-        met.push({
-          view,
-          stored: idOf(partition, stored),
-          incoming: idOf(partition, incoming),
-          storedStays: decision !== 'replace',
-          incomingStays: decision !== 'keep',
-        });
+        met.push({ view: view.name, meetings: meetingsOf(partition, view, { stored, incoming, after }) });
       return decision;
     };
     const applied = (): void => {
-      for (const meeting of met) this.#judge(meeting);
+      for (const { view, meetings } of met) this.#judge(view, meetings);
     };
     return { decide: watched, applied };
   }
@@ -117,17 +117,20 @@ export class ConflictHistory {
       const superseded = count?.superseded ?? 0;
       if (superseded !== expected.superseded)
         found.push(`${view}: ${superseded} writes are counted as lost, ${expected.superseded} lost`);
-      const entries = new Map<string, number>();
-      for (const { stored, incoming, kind } of listed)
-        add(entries, `${pairOf(stored.origin, incoming.origin)} ${kind}`);
+      const counted = new Map<string, number>();
       for (const { origins, concurrent, undecidable } of count?.pairs ?? []) {
-        if ((entries.get(`${origins.join(',')} concurrent`) ?? 0) !== concurrent)
-          found.push(`${view}: ${concurrent} conflicts of ${origins.join(',')} are counted, not as many listed`);
-        if ((entries.get(`${origins.join(',')} undecidable`) ?? 0) !== undecidable)
-          found.push(
-            `${view}: ${undecidable} undecidable pairs of ${origins.join(',')} are counted, not as many listed`,
-          );
+        counted.set(`${origins.join(',')} concurrent`, concurrent);
+        counted.set(`${origins.join(',')} undecidable`, undecidable);
       }
+      const total = [...counted.values()].reduce((sum, each) => sum + each, 0);
+      if (listed.length !== Math.min(total, KEPT_MAX))
+        found.push(`${view}: ${total} conflicts are counted, ${listed.length} listed`);
+      // Beyond what the ledger keeps only the counters can be judged.
+      if (total > KEPT_MAX) continue;
+      for (const { stored, incoming, kind } of listed)
+        add(counted, `${pairOf(stored.origin, incoming.origin)} ${kind}`, -1);
+      for (const [name, left] of counted)
+        if (left !== 0) found.push(`${view}: ${name} is counted ${left} times too often`);
       const difference = this.#difference(expected.meetings, listed, log);
       if (difference !== undefined) found.push(`${view}: ${difference}`);
     }
@@ -153,26 +156,34 @@ export class ConflictHistory {
         continue;
       }
       if (!meeting.concurrent) return `${meeting.stored} and ${meeting.incoming} are no conflict, and listed as one`;
-      const winner = meeting.storedStays ? (meeting.incomingStays ? 'merged' : 'stored') : 'incoming';
+      const winner = winnerOf(meeting);
       if (entry.winner !== winner) return `of ${meeting.stored} and ${meeting.incoming} the ${winner} stayed`;
     }
     const left = listed[next];
     return left === undefined ? undefined : `entry ${left.cursor} is of changes that never met`;
   }
 
-  #judge(meeting: Meeting): void {
+  /** Meetings of one row. A write that lost in several features to writes of its own stream lost once. */
+  #judge(view: string, meetings: readonly Meeting[]): void {
     this.#changes++;
-    let expected = this.#expected.get(meeting.view);
+    let expected = this.#expected.get(view);
     if (expected === undefined) {
       expected = { meetings: [], superseded: 0 };
-      this.#expected.set(meeting.view, expected);
+      this.#expected.set(view, expected);
     }
-    const storedKnew = this.#knew(meeting.stored, meeting.incoming);
-    const incomingKnew = this.#knew(meeting.incoming, meeting.stored);
-    if (!meeting.incomingStays && !storedKnew) expected.superseded++;
-    if (!meeting.storedStays && !incomingKnew) expected.superseded++;
-    if (streamOf(meeting.stored) !== streamOf(meeting.incoming))
+    let lostInStream = false;
+    for (const meeting of meetings) {
+      const storedKnew = this.#knew(meeting.stored, meeting.incoming);
+      const incomingKnew = this.#knew(meeting.incoming, meeting.stored);
+      const lost = [meeting.incomingLost && !storedKnew, meeting.storedLost && !incomingKnew].filter(Boolean).length;
+      if (streamOf(meeting.stored) === streamOf(meeting.incoming)) {
+        lostInStream ||= lost > 0;
+        continue;
+      }
+      expected.superseded += lost;
       expected.meetings.push({ ...meeting, concurrent: !storedKnew && !incomingKnew });
+    }
+    if (lostInStream) expected.superseded++;
   }
 
   /** Whether the writer of `later` had applied `earlier`, where it first appeared or where it was appended again. */
@@ -204,6 +215,50 @@ async function listAll(region: RegionEngine, view: string): Promise<Conflict[]> 
   return all.reverse();
 }
 
+function winnerOf({ storedLost, incomingLost, joined }: Meeting): Conflict['winner'] {
+  if (joined || storedLost === incomingLost) return 'merged';
+  return storedLost ? 'incoming' : 'stored';
+}
+
+/** What met in a row: the values as a whole, or of each feature; one meeting for all features of one stored change. */
+function meetingsOf(
+  partition: string,
+  { granularity, features }: FeatureView,
+  row: { readonly stored: Buffer; readonly incoming: Buffer; readonly after: Buffer },
+): Meeting[] {
+  const cells = (value: Buffer): Buffer[] => (granularity === 'row' ? [value] : cellsOf(value, features.length));
+  const [stored, incoming, after] = [cells(row.stored), cells(row.incoming), cells(row.after)];
+  const meetings = new Map<Id, Meeting>();
+  for (const [place, ours] of stored.entries()) {
+    const theirs = incoming[place] as Buffer;
+    if (ours.length === 0 || theirs.length === 0 || ours.equals(theirs)) continue;
+    const id = idOf(partition, ours);
+    const meeting = meetings.get(id) ?? {
+      stored: id,
+      incoming: idOf(partition, theirs),
+      storedLost: false,
+      incomingLost: false,
+      joined: false,
+    };
+    if (after[place]?.equals(ours)) meeting.incomingLost = true;
+    else if (after[place]?.equals(theirs)) meeting.storedLost = true;
+    else meeting.joined = true;
+    meetings.set(id, meeting);
+  }
+  return [...meetings.values()];
+}
+
+/** The cells of a row under feature granularity: each behind its length in four bytes. */
+function cellsOf(value: Buffer, count: number): Buffer[] {
+  const cells: Buffer[] = [];
+  for (let at = 0; cells.length < count; ) {
+    const end = at + 4 + value.readUInt32BE(at);
+    cells.push(value.subarray(at + 4, end));
+    at = end;
+  }
+  return cells;
+}
+
 /** The change id in a stored cell, by the description of the format alone: it follows stamp and flag. */
 function idOf(partition: string, cell: Buffer): Id {
   const originEnd = 19 + cell.readUInt8(18);
@@ -231,6 +286,6 @@ function pairOf(a: string, b: string): string {
   return a <= b ? `${a},${b}` : `${b},${a}`;
 }
 
-function add(counts: Map<string, number>, name: string): void {
-  counts.set(name, (counts.get(name) ?? 0) + 1);
+function add(counts: Map<string, number>, name: string, by: number): void {
+  counts.set(name, (counts.get(name) ?? 0) + by);
 }

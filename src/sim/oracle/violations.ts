@@ -2,7 +2,19 @@ import type { SimKernel } from '#sim/kernel/kernel';
 
 /** Names of what an oracle holds: the invariants of the design, and that the engine stays on its feet. */
 export type Oracle =
-  'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I8' | 'I9' | 'I12' | 'I14' | 'once' | 'fresh' | 'ports' | 'health';
+  | 'I1'
+  | 'I2'
+  | 'I3'
+  | 'I4'
+  | 'I5'
+  | 'I8'
+  | 'I9'
+  | 'I12'
+  | 'I14'
+  | 'once'
+  | 'fresh'
+  | 'ports'
+  | 'health';
 
 export interface Violation {
   readonly oracle: Oracle;

@@ -18,6 +18,7 @@ export class Summary {
   #events = 0;
   #ackedWrites = 0;
   #appliedChanges = 0;
+  #conflicts = 0;
   #epochs = 0;
   #lossy = 0;
   #lostLogWrites = 0;
@@ -32,6 +33,7 @@ export class Summary {
     this.#events += report.events;
     this.#ackedWrites += report.ackedWrites;
     this.#appliedChanges += report.appliedChanges;
+    this.#conflicts += report.conflicts;
     this.#epochs += report.epochs;
     this.#lossy += report.lossyFailovers;
     this.#lostLogWrites += report.lostLogWrites;
@@ -73,6 +75,7 @@ export class Summary {
       events: this.#events,
       ackedWrites: this.#ackedWrites,
       appliedChanges: this.#appliedChanges,
+      conflicts: this.#conflicts,
       failovers: this.#epochs,
       lossyFailovers: this.#lossy,
       lostLogWrites: this.#lostLogWrites,
