@@ -1,5 +1,5 @@
 import type { SimKernel } from '#sim/kernel/kernel';
-import type { Knobs } from '#sim/knobs';
+import type { HealMode, Knobs } from '#sim/knobs';
 import type { ControlMachine } from '#sim/machine/control-machine';
 import type { RegionMachine } from '#sim/machine/region-machine';
 import type { Nemesis } from '#sim/nemesis/nemesis';
@@ -31,6 +31,11 @@ export interface SimReport {
   readonly convergedMs: number | undefined;
   /** Events of the engines' logs, by name. */
   readonly states: Readonly<Record<string, number>>;
+  readonly mode: HealMode;
+  readonly regions: number;
+  readonly namespaces: number;
+  /** Rare states that the simulator itself saw, by name. */
+  readonly moments: Readonly<Record<string, number>>;
   /** How often machines passed each labelled point, by role and label; only where it was asked for. */
   readonly points?: Readonly<Record<string, number>>;
   /** A machine died at the point that was asked for. */
@@ -78,6 +83,10 @@ export function makeReport(
     lostLogWrites: sim.regions.reduce((sum, region) => sum + region.lostWrites, 0),
     convergedMs: times.convergedMs,
     states: Object.fromEntries([...sim.logEvents].sort()),
+    mode: sim.knobs.mode,
+    regions: sim.regions.length,
+    namespaces: sim.knobs.namespaces.length,
+    moments: Object.fromEntries([...sim.kernel.moments].sort()),
     ...(sim.wantsPoints ? { points: Object.fromEntries([...sim.pointCounts].sort()) } : {}),
     crashed: sim.crashed,
   };

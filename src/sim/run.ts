@@ -15,6 +15,7 @@ import { parseArgs } from 'node:util';
 import { parseTarget } from '#sim/crash/crash-points';
 import { FAULT_KINDS, type FaultKind } from '#sim/knobs';
 import { MUTANTS } from '#sim/mutants/catalog';
+import { ORACLES, type Oracle } from '#sim/oracle/violations';
 import type { SimReport } from '#sim/report';
 import { sweepCrashPoints } from '#sim/runner/crash-sweep';
 import { type Job, optionsOf, replayLine } from '#sim/runner/job';
@@ -34,6 +35,7 @@ const OPTIONS = {
   mutant: { type: 'string' },
   faults: { type: 'string' },
   verbose: { type: 'boolean', default: false },
+  oracles: { type: 'string' },
   'crash-points': { type: 'boolean', default: false },
   'crash-at': { type: 'string' },
   'fail-fast': { type: 'boolean', default: false },
@@ -42,6 +44,7 @@ const OPTIONS = {
 const { values } = readArguments();
 const mutant = readMutant();
 const kinds = readKinds();
+const oracles = readOracles();
 const crashAt = values['crash-at'] === undefined ? undefined : parseTarget(values['crash-at']);
 if (values['crash-at'] !== undefined && crashAt === undefined)
   usage("--crash-at takes a role, a label, a number and a kind, such as 'hub append-own before#1 process'.");
@@ -74,6 +77,14 @@ function readKinds(): readonly FaultKind[] | undefined {
   return asked === undefined || known?.length === asked.length
     ? known
     : usage(`--faults takes some of ${FAULT_KINDS.join(',')}.`);
+}
+
+function readOracles(): readonly Oracle[] | undefined {
+  const asked = values.oracles?.split(',');
+  const known = asked && ORACLES.filter((oracle) => asked.includes(oracle));
+  return asked === undefined || known?.length === asked.length
+    ? known
+    : usage(`--oracles takes some of ${ORACLES.join(',')}.`);
 }
 
 function whole(name: string, text: string, least: number): number {
@@ -192,7 +203,7 @@ async function runSweep(seeds: readonly number[]): Promise<boolean> {
 }
 
 const seeds = readSeeds();
-const jobs = seeds.map((seed): Job => ({ seed, kinds, mutant, crashAt }));
+const jobs = seeds.map((seed): Job => ({ seed, kinds, mutant, crashAt, oracles }));
 const [only] = jobs;
 const ok = values['crash-points']
   ? await runSweep(seeds)

@@ -48,6 +48,8 @@ export interface SimulateOptions {
   readonly kinds?: readonly FaultKind[] | undefined;
   /** Where one machine dies, beside all other faults. */
   readonly crashAt?: CrashTarget | undefined;
+  /** Oracles that count, instead of all. */
+  readonly oracles?: readonly Oracle[] | undefined;
   /** Whether the report lists the labelled points that were passed. */
   readonly points?: boolean | undefined;
 }
@@ -90,7 +92,7 @@ export class Simulation {
     const { knobs } = this;
     this.kernel = new SimKernel(new Trace(options.print));
     const { kernel } = this;
-    this.violations = new Violations(kernel);
+    this.violations = new Violations(kernel, options.oracles);
     this.#archive = new FrameArchive(this.violations);
     this.network = new SimNetwork({ kernel, random: random.fork('network'), knobs: knobs.network });
     this.#views = knobs.namespaces.flatMap(viewsOf);
@@ -193,9 +195,12 @@ export class Simulation {
       this.nemesis.heal(away);
       convergedMs = await this.#converge(away);
       if (convergedMs !== undefined && away.length > 0) {
+        kernel.moment('core-agreed');
         this.nemesis.healRest();
         convergedMs = await this.#converge([]);
+        if (convergedMs !== undefined) kernel.moment('region-away-came-back');
       }
+      for (const state of this.#finalStates.values()) for (const name of state.rareMerges()) kernel.moment(name);
     }
     return makeReport(this, { healedMs, convergedMs });
   }
@@ -214,9 +219,12 @@ export class Simulation {
     const away: RegionMachine[] = [];
     for (const machine of shuffled(regions, random)) {
       const left = regions.filter((other) => other !== machine && !away.includes(other));
-      const needed = knobs.namespaces.some(({ name, promotable }) => {
+      const needed = knobs.namespaces.some(({ name, promotable, acknowledge }) => {
         if (this.#isActive(name)) return false;
         const lease = control.lease(name);
+        const others = promotable.filter((one) => one !== lease?.holder && left.some((other) => other.name === one));
+        if (typeof acknowledge === 'number' ? others.length < acknowledge : acknowledge.includes(machine.name))
+          return true;
         return (
           lease === undefined ||
           lease.holder === machine.name ||
@@ -312,8 +320,10 @@ export class Simulation {
       mutant: this.#mutant,
       role: () => this.#roleOf(name),
       onLog: (event, _level, message) => {
-        if (event === 'promotion-started') this.#candidates.add(name);
-        else if (event.startsWith('promotion-') || event === 'region-started') this.#candidates.delete(name);
+        if (event === 'promotion-started') {
+          this.#candidates.add(name);
+          if (this.#candidates.size > 1) this.kernel.moment('two-candidates');
+        } else if (event.startsWith('promotion-') || event === 'region-started') this.#candidates.delete(name);
         const state = event === 'rebuild-started' && message.includes('seal') ? 'rebuild-beyond-seal' : event;
         this.logEvents.set(state, (this.logEvents.get(state) ?? 0) + 1);
         if (FAULT_EVENTS.has(event)) this.violations.add('health', `${name} reports ${event}: ${message}`);

@@ -15,6 +15,8 @@ export class SimKernel {
   onThrow: (owner: EventOwner | undefined, error: unknown) => void = (_owner, error) => {
     throw error;
   };
+  /** Rare states that parts of the simulator saw, by name. */
+  readonly moments = new Map<string, number>();
   readonly #heap = new EventHeap();
   #nowMs = 0;
   #order = 0;
@@ -62,6 +64,11 @@ export class SimKernel {
     event.atMs = this.#nowMs;
     event.order = this.#order++;
     this.#heap.push(event);
+  }
+
+  /** Something rare was seen: see the registry of such states. */
+  moment(name: string): void {
+    this.moments.set(name, (this.moments.get(name) ?? 0) + 1);
   }
 
   note(owner: string, text: string): void {

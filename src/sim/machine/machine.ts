@@ -79,6 +79,7 @@ export class Machine {
       ...options.crash,
       role: () => this.role(),
       die: (kind) => {
+        this.kernel.moment('died-at-a-point');
         this.crash(kind);
         this.onCrashPoint();
       },
@@ -124,10 +125,13 @@ export class Machine {
     const process = this.process;
     if (process === undefined) return;
     this.kernel.note(this.name, `${kind} dies`);
+    this.kernel.moment(`died-as-${this.role()}`);
     process.die();
     this.network.died(process, NOTICE_MS[kind]);
     const keepWrites = this.random.integer(this.log.pendingWrites + 1);
-    this.lostWrites += this.log.pendingWrites - keepWrites;
+    const lost = this.log.pendingWrites - keepWrites;
+    this.lostWrites += lost;
+    if (lost > 0) this.kernel.moment(keepWrites > 0 ? 'log-writes-kept-in-part' : 'log-writes-lost');
     if (this.#lying) this.log.dropUnsynced();
     else this.log.crash({ keepWrites });
     if (kind === 'machine') this.#loseMachine();
@@ -158,7 +162,15 @@ export class Machine {
     this.#boot++;
     // What was written back before the power went is anything from nothing new to everything.
     const share = this.random.pick([0, 0.5, 0.9, 1]);
-    this.store.dropUnsyncedUnless(() => this.random.chance(share));
+    let kept = 0;
+    let lost = 0;
+    this.store.dropUnsyncedUnless(() => {
+      const keeps = this.random.chance(share);
+      if (keeps) kept++;
+      else lost++;
+      return keeps;
+    });
+    if (kept > 0 && lost > 0) this.kernel.moment('store-lost-in-part');
   }
 
   #writeBackNowAndThen(): void {

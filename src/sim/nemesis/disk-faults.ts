@@ -121,6 +121,7 @@ export class DiskFaults {
     if (knobs.mode !== 'safety' && !heldElsewhere(machine, regions)) return false;
     const kind = image === undefined ? 'wiped' : 'rolled back';
     this.#c.kernel.note(machine.name, `its disks are ${kind}`);
+    this.#c.kernel.moment(image === undefined ? 'disks-wiped' : 'disks-rolled-back');
     machine.replaceDisks(image);
     this.#images.delete(machine.name);
     this.#c.restartLater(machine);

@@ -18,6 +18,7 @@ export class Route {
   readonly #jitterMs: number;
   readonly #random: SeededRandom;
   readonly #onStall: (sender: { giveUp(reason: string): void }) => void;
+  readonly #onLostThrice: () => void;
   readonly #spikeChance: number;
   readonly #detached: () => boolean;
 
@@ -27,6 +28,7 @@ export class Route {
     /** Chance that a message is lost once and sent again. */
     spikeChance: number;
     random: SeededRandom;
+    onLostThrice: () => void;
     onStall: (sender: { giveUp(reason: string): void }) => void;
     /** Whether one of the two ends is taken off the net altogether. */
     detached: () => boolean;
@@ -35,6 +37,7 @@ export class Route {
     this.#jitterMs = options.jitterMs;
     this.#spikeChance = options.spikeChance;
     this.#random = options.random;
+    this.#onLostThrice = options.onLostThrice;
     this.#onStall = options.onStall;
     this.#detached = options.detached;
   }
@@ -56,8 +59,10 @@ export class Route {
     const random = this.#random;
     const lossChance = Math.max(this.#spikeChance, this.lossChance);
     let againMs = 0;
-    for (let tries = 0; tries < RETRANSMISSIONS_MAX && random.chance(lossChance); tries++)
+    for (let tries = 0; tries < RETRANSMISSIONS_MAX && random.chance(lossChance); tries++) {
       againMs += (RETRANSMIT_MS + 2 * this.#oneWayMs) * 2 ** tries;
+      if (tries === 2) this.#onLostThrice();
+    }
     return this.#oneWayMs + random.exponential(this.#jitterMs * this.scatter) + this.clogMs + againMs;
   }
 

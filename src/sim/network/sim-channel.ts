@@ -64,7 +64,9 @@ export class SimChannel implements Channel {
     this.bytesSent += message.length + HEADER_BYTES;
     if (!this.#void) this.#enqueue(Buffer.from(message), '', 0);
     if (passes(this.process.points, `send ${name} after`)) return false;
-    return this.#queuedBytes <= this.#highWaterBytes;
+    if (this.#queuedBytes <= this.#highWaterBytes) return true;
+    this.process.kernel.moment('sender-held-up');
+    return false;
   }
 
   drained(): Promise<void> {

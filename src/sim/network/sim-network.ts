@@ -64,6 +64,7 @@ export class SimNetwork {
         jitterMs: this.#knobs.jitterMs,
         spikeChance: this.#knobs.spikeChance,
         random,
+        onLostThrice: () => this.#kernel.moment('packet-lost-thrice'),
         onStall: (sender) => this.#onStall(key, sender),
         detached: () => this.#detached.has(from) || this.#detached.has(to),
       });
@@ -176,6 +177,7 @@ export class SimNetwork {
   /** The attempt arrived a second time: one more channel opens at the listener, and ends when its host gives up on it. */
   #acceptOrphan(process: SimProcess, listener: Listener): void {
     const { near, far } = this.#pair(process, listener.process);
+    this.#kernel.moment('orphan-channel');
     listener.accept(far);
     near.breakOff({ keep: 0, noticeMs: this.#knobs.giveUpMs, reason: 'the connection timed out' });
   }
@@ -192,7 +194,9 @@ export class SimNetwork {
   #onStall(key: string, sender: { giveUp(reason: string): void }): void {
     if (!(sender instanceof SimChannel)) return;
     this.#kernel.schedule(this.#knobs.giveUpMs, sender.process, 'give-up', () => {
-      if (this.#routes.get(key)?.cut === true) sender.giveUp('the connection timed out');
+      if (this.#routes.get(key)?.cut !== true) return;
+      this.#kernel.moment('silent-connection');
+      sender.giveUp('the connection timed out');
     });
   }
 

@@ -6,6 +6,7 @@ import type { RunningRegion } from '#sim/machine/region-machine';
 import { lostChanges, repeatedChanges } from '#sim/oracle/acknowledged';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
 import { type PlainLease, withoutLease } from '#sim/oracle/lease-view';
+import { rareMerges } from '#sim/oracle/rare-merges';
 import { referenceRows } from '#sim/oracle/reference-merge';
 import { type NamedLog, tailFrames, type ValidFrames, validFrames } from '#sim/oracle/valid-frames';
 import type { Oracle } from '#sim/oracle/violations';
@@ -55,6 +56,7 @@ export class FinalState {
   readonly #versions: readonly string[];
   readonly #writes: readonly WriteRecord[];
   readonly #archive: FrameArchive;
+  #frames: ValidFrames['frames'] = [];
   #verdict: LogVerdict | undefined;
 
   constructor(options: {
@@ -102,6 +104,11 @@ export class FinalState {
     return found;
   }
 
+  /** Rare ways in which changes were put in order: see `rareMerges`. */
+  rareMerges(): string[] {
+    return rareMerges(this.#frames.flatMap(({ changes }) => changes));
+  }
+
   /** What the logs alone tell; given again as long as they hold the same. */
   #judgeLogs(lease: PlainLease, logs: readonly NamedLog[], { frames, ends }: ValidFrames): LogVerdict {
     const writes = this.#writes.filter(({ namespace }) => namespace === this.#namespace.name);
@@ -113,6 +120,7 @@ export class FinalState {
       ...lostChanges({ writes, valid: frames, tails }),
       ...repeatedChanges(frames, writes, this.#namespace.replication),
     ];
+    this.#frames = frames;
     this.#verdict = { of, findings, reference: referenceRows(frames.flatMap(({ changes }) => changes)) };
     return this.#verdict;
   }

@@ -1,6 +1,7 @@
 import { type CrashTarget, formatTarget } from '#sim/crash/crash-points';
 import type { FaultKind } from '#sim/knobs';
 import { MUTANTS } from '#sim/mutants/catalog';
+import type { Oracle } from '#sim/oracle/violations';
 import type { SimReport } from '#sim/report';
 import { type SimulateOptions, simulate } from '#sim/simulation';
 
@@ -12,6 +13,8 @@ export interface Job {
   readonly mutant?: string | undefined;
   /** Where one machine dies, beside all other faults. */
   readonly crashAt?: CrashTarget | undefined;
+  /** Oracles that count, instead of all. */
+  readonly oracles?: readonly Oracle[] | undefined;
   /** Whether the report lists the labelled points that were passed. */
   readonly points?: boolean | undefined;
 }
@@ -26,10 +29,11 @@ export function runJob(job: Job): Promise<SimReport> {
 }
 
 /** The line that makes the same run again, with everything that happens in it. */
-export function replayLine({ seed, kinds, mutant, crashAt }: Job): string {
+export function replayLine({ seed, kinds, mutant, crashAt, oracles }: Job): string {
   const parts = [`npm run sim -- --seed ${seed}`];
   if (kinds !== undefined) parts.push(`--faults ${kinds.join(',')}`);
   if (mutant !== undefined) parts.push(`--mutant ${mutant}`);
   if (crashAt !== undefined) parts.push(`--crash-at '${formatTarget(crashAt)}'`);
+  if (oracles !== undefined) parts.push(`--oracles ${oracles.join(',')}`);
   return [...parts, '--trace'].join(' ');
 }

@@ -1,6 +1,7 @@
 import { sha256Hex } from '#core/hash';
 import type { SimReport } from '#sim/report';
 import type { LostRun } from '#sim/runner/pool';
+import { SOMETIMES } from '#sim/sometimes';
 
 export interface Failure {
   readonly seed: number;
@@ -26,6 +27,7 @@ export class Summary {
   readonly #faults = new Map<string, number>();
   readonly #states = new Map<string, number>();
   readonly #outcomes = new Map<string, number>();
+  readonly #sometimes = new Map<string, number>(SOMETIMES.map(({ name }) => [name, 0]));
 
   add(report: SimReport, replay: string): void {
     this.seeds++;
@@ -45,6 +47,8 @@ export class Summary {
       [this.#outcomes, report.outcomes],
     ] as const)
       for (const [name, count] of Object.entries(from)) into.set(name, (into.get(name) ?? 0) + count);
+    for (const { name, count } of SOMETIMES)
+      this.#sometimes.set(name, (this.#sometimes.get(name) ?? 0) + count(report));
     for (const { oracle, text } of report.violations) this.failed.push({ seed: report.seed, oracle, text, replay });
   }
 
@@ -64,6 +68,7 @@ export class Summary {
   }
 
   toJSON(elapsedMs: number) {
+    const missed = [...this.#sometimes].filter(([, count]) => count === 0).map(([name]) => name);
     const hashes = [...this.#hashes].sort(([a], [b]) => a - b);
     return {
       seeds: this.seeds,
@@ -82,7 +87,9 @@ export class Summary {
       convergedMsMax: Math.round(this.#convergedMsMax),
       faults: total(this.#faults),
       faultsByKind: Object.fromEntries([...this.#faults].sort()),
-      rareStates: Object.fromEntries([...this.#states].sort()),
+      rareStates: Object.fromEntries(this.#sometimes),
+      sometimes: { declared: SOMETIMES.length, reached: SOMETIMES.length - missed.length, missed },
+      engineEvents: Object.fromEntries([...this.#states].sort()),
       outcomes: Object.fromEntries([...this.#outcomes].sort()),
       traceHash: sha256Hex(hashes.map(([seed, hash]) => `${seed}:${hash}`).join(' ')).slice(0, 16),
     };

@@ -118,6 +118,8 @@ export class Clients {
       ackedMs: undefined,
       heldBack: new Set(),
       attempts: 0,
+      firstAsked: undefined,
+      unknown: false,
     };
     this.writes.push(write);
     return write;
@@ -191,6 +193,7 @@ export class Clients {
       settle('client-timeout', false),
     );
     process.after(this.#random.next(), 'ingest', () => {
+      write.firstAsked ??= machine.name;
       region.ingest(write.request).then(
         (result) => {
           if (!process.alive) return;
@@ -202,6 +205,7 @@ export class Clients {
           const error = toAntipodeError(caught);
           if (!TRY_AGAIN.has(error.code))
             this.#observer.onAnomaly(`${machine.name} answers ${error.code}: ${error.message} ${stackOf(caught)}`);
+          if (error.code === 'OUTCOME_UNKNOWN') write.unknown = true;
           settle(error.code, false);
         },
       );
@@ -214,6 +218,12 @@ export class Clients {
       `acknowledges ${write.name}${result.duplicate ? ' again' : ''} ${JSON.stringify(result.positions)}`,
     );
     write.heldBack = new Set([...write.heldBack, ...result.quarantined.map(({ index }) => index)]);
+    if (write.ackedMs === undefined) {
+      if (write.unknown) this.#kernel.moment('acked-after-unknown');
+      if (write.firstAsked !== region) this.#kernel.moment('acked-by-another-region');
+      if (result.hub !== region) this.#kernel.moment('acked-by-forwarding');
+      if (result.quarantined.length > 0) this.#kernel.moment('change-held-back');
+    }
     write.ackedMs ??= this.#kernel.nowMs;
     this.#observer.onAcknowledged(write, region, result);
   }

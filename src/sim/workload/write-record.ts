@@ -12,6 +12,10 @@ export interface WriteRecord {
   /** Indexes of changes that were held back, with which the acknowledgement has nothing to do. */
   heldBack: ReadonlySet<number>;
   attempts: number;
+  /** The region that was asked first. */
+  firstAsked: string | undefined;
+  /** A region said that the outcome is unknown. */
+  unknown: boolean;
 }
 
 /** Changes of which the client was told that they will not be lost. */
