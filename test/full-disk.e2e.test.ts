@@ -1,25 +1,24 @@
 // A disk that fills up while rows stream in: writes are refused before it is full, reads go on, and space heals it.
 import assert from 'node:assert/strict';
-import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { suite, type TestContext, test } from 'node:test';
+import { suite, test } from 'node:test';
 import { ingestView } from '#cli/ingest/ingest-view';
 import { DISK_RESERVE_BYTES } from '#region/ingest/namespace-writer';
 import { changeIdentity, readBooks, readLease } from './support/account-books.ts';
-import { defer, newProject, startTopology } from './support/local-topology.ts';
+import { newProject, startTopology } from './support/local-topology.ts';
+import { mountDisk, whyNoDisk } from './support/small-disk.ts';
 
 const MIB = 1024 * 1024;
 const DISK_BYTES = 400 * MIB;
 const ROWS = 30_000;
 /** Root must be able to: where even root is not, the test fails and says so. */
-const SKIP = process.getuid?.() !== 0 && 'needs a small disk of its own, and only root may mount one';
+const SKIP = whyNoDisk();
 const NAME = `refuses writes at the reserve, serves reads, and goes on when there is space${SKIP === false ? '' : `; skipped: ${SKIP}`}`;
 
 suite('a full disk', () => {
   test(NAME, { skip: SKIP }, async (t) => {
-    const disk = mountDisk(t);
+    const disk = mountDisk(t, DISK_BYTES);
     const project = await newProject(t, {
       regions: ['only'],
       failover: 'manual',
@@ -75,19 +74,3 @@ suite('a full disk', () => {
     assert.ok([...acknowledged.keys()].every((change) => books.valid.has(change)));
   });
 });
-
-/** A small disk of its own. */
-function mountDisk(t: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'antipode-disk-'));
-  defer(t, () => {
-    spawnSync('umount', [folder]);
-    rmdirSync(folder);
-  });
-  const { status, stderr, error } = mount(folder);
-  assert.equal(status, 0, `mount: ${error?.message ?? stderr}`);
-  return folder;
-}
-
-function mount(folder: string): SpawnSyncReturns<string> {
-  return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', folder], { encoding: 'utf8' });
-}

@@ -149,7 +149,11 @@ export async function startRegion(project: Project, name: string, logger: NodeLo
   const credentials = await nodeCredentials(paths, config.name, name);
   const undo: (() => Promise<void> | void)[] = [];
   try {
-    const storage = openRegionStorage({ folder: dataFolder, bootId: host.bootId() });
+    const storage = openRegionStorage({
+      folder: dataFolder,
+      bootId: host.bootId(),
+      onStoreDamaged: (error) => host.fatal(error),
+    });
     undo.push(() => storage.close());
     if (storage.storeDiscarded !== undefined) logger.warn('store-discarded', { reason: storage.storeDiscarded });
     const face = await faceOptions(project, name, { logger, reader: storage.onlineStore });

@@ -95,6 +95,14 @@ export const ERROR_CODES = {
     cause: 'A frame does not have the bytes its hash promises, or is not decodable.',
     remedy: 'The link fetches the frame again; when it repeats, check the disk of the region that sent it.',
   },
+  STORE_CORRUPT: {
+    disposition: 'stop',
+    status: 500,
+    cause:
+      'A value of the online store does not have the checksum it was written with: a bit flipped on disk or in memory.',
+    remedy:
+      'Nothing by hand: the region ends, and its next start builds the store again from the logs. When it happens again, check the disk and the memory of the machine.',
+  },
   FRAME_TOO_LARGE: {
     disposition: 'reject',
     status: 500,

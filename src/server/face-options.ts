@@ -36,6 +36,11 @@ export interface FaceOptions {
   readonly project: string;
   readonly engine: RegionEngine;
   readonly reader: OnlineReader;
+  /**
+   * Storage keys, hexadecimal, of rows that `reader` found damaged since the last call; the engine is told of them. Absent
+   * where the reader is the engine's own store.
+   */
+  readonly damagedRows?: (() => readonly string[]) | undefined;
   /** Null: no token is valid, so that writes and administration are refused to everybody. */
   readonly tokens: TokenSet | null;
   /** Whether reads (features, status, metrics) need a token. */

@@ -52,7 +52,7 @@ export function buildFace(options: FaceOptions): FastifyInstance {
 
   const catalog = new ViewCatalog({ engine, clock, logger });
   const state = new ServingStateCache({ reader, clock, region });
-  const meter = new ReadMeter({ engine, clock });
+  const meter = new ReadMeter({ engine, clock, damaged: options.damagedRows });
   const metrics = new FaceMetrics({ region, worker: options.worker ?? '0', refusals });
   const source = new StatusSource({ engine, clock });
   const events = new EventStream({ source, clock, logger });

@@ -6,13 +6,20 @@ const REPORT_MS = 1000;
 /** Counts the feature reads of one face and reports them to the engine each second: the region's totals are made of these. */
 export class ReadMeter {
   readonly #engine: RegionEngine;
+  readonly #damaged: () => readonly string[];
   readonly #stop: () => void;
   #requests = 0;
   #rows = 0;
   #errors = 0;
 
-  constructor(options: { readonly engine: RegionEngine; readonly clock: Clock }) {
+  constructor(options: {
+    readonly engine: RegionEngine;
+    readonly clock: Clock;
+    /** Storage keys of rows found damaged since the last call, hexadecimal. */
+    readonly damaged?: (() => readonly string[]) | undefined;
+  }) {
     this.#engine = options.engine;
+    this.#damaged = options.damaged ?? (() => []);
     this.#stop = options.clock.every(REPORT_MS, () => this.#report());
   }
 
@@ -34,10 +41,11 @@ export class ReadMeter {
 
   #report(): void {
     if (this.#requests === 0) return;
+    const damaged = this.#damaged();
     const counters = { requests: this.#requests, rows: this.#rows, errors: this.#errors };
     this.#requests = 0;
     this.#rows = 0;
     this.#errors = 0;
-    this.#engine.reportReads(counters);
+    this.#engine.reportReads(damaged.length === 0 ? counters : { ...counters, damaged });
   }
 }

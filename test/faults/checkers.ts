@@ -59,7 +59,8 @@ export function checkHistory(history: History): Verdict {
   const finding = new Finding();
   const [lease] = history.of('lease');
   const writes = writesOf(history.of('write'), lease);
-  const reads = history.of('read').filter((read) => read.outcome === 'ok');
+  // A row that is answered as INVALID is no answer to anything: the region has found it damaged and says so.
+  const reads = history.of('read').filter((read) => read.outcome === 'ok' && read.status !== 'INVALID');
   checkIntact(finding, reads, writes);
   checkEpochs(finding, history.of('write'), lease);
   checkSessions(finding, history);
@@ -183,7 +184,7 @@ function checkSessions(finding: Finding, history: History): void {
   const seen = new Map<string, number>();
   const attempts = history.lines
     .filter((line) => line.kind === 'write' || line.kind === 'read')
-    .filter((line) => line.outcome === 'ok')
+    .filter((line) => line.outcome === 'ok' && (line.kind === 'write' || line.status !== 'INVALID'))
     .sort((a, b) => a.completedMs - b.completedMs);
   for (const attempt of attempts) {
     const name = `${attempt.session} ${attempt.key}`;

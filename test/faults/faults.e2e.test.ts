@@ -19,7 +19,9 @@ const SOON = ['stale-lease', 'ignores-seal', 'always-fresh'];
 const LOOKED_AT = ['intact', 'epochs', 'freshness', 'beyond-seal', 'identical', 'once', 'refused', 'acknowledged'];
 
 suite('three real regions under faults', () => {
-  for (const names of FULL ? [TOUR, ...SCENARIOS.map(({ name }) => [name])] : [TOUR]) {
+  for (const names of FULL
+    ? [TOUR, ...SCENARIOS.filter(({ skip }) => skip === undefined || skip() === false).map(({ name }) => [name])]
+    : [TOUR]) {
     test(`no promise is broken: ${names.join(', ')}`, async (t) => {
       t.diagnostic(`seed ${SEED}; the same draws again: ANTIPODE_SEED=${SEED}`);
       const history = new History();

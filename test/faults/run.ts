@@ -100,6 +100,12 @@ function succeeded({ weakened, violations, error }: Summary): boolean {
     : violations.some(({ checker }) => engine.checkers.includes(checker));
 }
 
+function runnable({ name, skip }: Scenario): boolean {
+  const reason = skip?.() ?? false;
+  if (reason !== false) print(`skip  ${name.padEnd(18)} ${reason}`);
+  return reason === false;
+}
+
 interface Run {
   readonly scenario: Scenario;
   readonly seed: number;
@@ -132,7 +138,8 @@ function* plan(): Generator<Run> {
       yield { scenario: scenarioOf(engine.scenario), seed: firstSeed + at, engine };
     return;
   }
-  const chosen = values.scenario === undefined ? SCENARIOS : values.scenario.split(',').map(scenarioOf);
+  const chosen =
+    values.scenario === undefined ? SCENARIOS.filter(runnable) : values.scenario.split(',').map(scenarioOf);
   if (values.minutes === undefined) {
     for (const [at, scenario] of chosen.entries()) yield { scenario, seed: firstSeed + at };
     return;

@@ -1,8 +1,16 @@
 // What is done to real regions while clients work. Each scenario leaves everything running and healed.
+import assert from 'node:assert/strict';
+import { rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { flipBitIn } from '#adapters/lmdb/testing/flip-bit';
+import { DISK_RESERVE_BYTES } from '#region/ingest/namespace-writer';
 import { LEASE_MS, MARGIN_MS, sleep, type TestScope } from '../support/local-topology.ts';
-import { REGIONS, type RegionName, type Stage, type StageOptions } from './stage.ts';
+import { mountDisk, whyNoDisk } from '../support/small-disk.ts';
+import { dataFile, REGIONS, type RegionName, type Stage, type StageOptions } from './stage.ts';
+import { noteOf } from './workload.ts';
 
 /** How long a holder that cannot renew keeps others from taking over, and a little more. */
+const DISK_BYTES = 400 * 1024 * 1024;
 const LAPSED_MS = LEASE_MS + 2 * MARGIN_MS;
 
 export interface Scenario {
@@ -10,6 +18,8 @@ export interface Scenario {
   readonly about: string;
   /** How its regions are set up. */
   readonly setup?: (scope: TestScope) => Pick<StageOptions, 'settings' | 'clockSkewMs' | 'tail'>;
+  /** Why it cannot run on this machine; false when it can. */
+  readonly skip?: () => string | false;
   readonly run: (stage: Stage) => Promise<void>;
 }
 
@@ -171,6 +181,75 @@ export const SCENARIOS: readonly Scenario[] = [
       stage.setClock(hub, 0);
       await stage.kill(next);
       await stage.restart(next);
+      await stage.hub();
+      await sleep(1_000);
+    },
+  },
+  {
+    name: 'flip-store',
+    about: 'a bit of a row flips in the store file of a replica that is down',
+    run: async (stage) => {
+      const [victim] = others(await stage.hub(), stage);
+      const write = await stage.settledWrite();
+      await stage.kill(victim);
+      await stage.disturb(`flip a bit of write ${write} in the store of ${victim}`, () => {
+        assert.ok(
+          flipBitIn(dataFile(stage, victim, 'store'), Buffer.from(noteOf(write))) > 0,
+          'the row is in the file',
+        );
+      });
+      await stage.restart(victim);
+      // Readers find it; then the region ends by itself, and builds its store again when it is started.
+      await stage.untilEnded(victim);
+      await stage.restart(victim);
+      await sleep(1_500);
+    },
+  },
+  {
+    name: 'flip-log',
+    about:
+      'a bit of a frame flips in the log file of a replica that is down, and its store is lost, so that it reads the frame',
+    run: async (stage) => {
+      const [victim] = others(await stage.hub(), stage);
+      const write = await stage.settledWrite();
+      await stage.kill(victim);
+      await stage.disturb(`flip a bit of write ${write} in the log of ${victim}, and remove its store`, () => {
+        assert.ok(
+          flipBitIn(dataFile(stage, victim, 'log'), Buffer.from(noteOf(write))) > 0,
+          'the frame is in the file',
+        );
+        rmSync(join(stage.dataFolder(victim), 'store'), { recursive: true });
+      });
+      await stage.restart(victim);
+      await sleep(1_500);
+    },
+  },
+  {
+    name: 'full-disk',
+    about: 'the disk of the hub fills up to its reserve, and to the last byte, and has space again',
+    skip: whyNoDisk,
+    setup: (scope) => {
+      const disk = mountDisk(scope, DISK_BYTES);
+      return { settings: { ap: `, workers: 1, data: '${join(disk, 'data')}'` } };
+    },
+    run: async (stage) => {
+      // The one with the small disk is the first hub.
+      const ballast = join(stage.dataFolder('ap'), '..', 'ballast');
+      const fill = (leaveBytes: number): void => {
+        rmSync(ballast, { force: true });
+        const { bavail, bsize } = statfsSync(dirname(ballast));
+        try {
+          writeFileSync(ballast, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)));
+        } catch (error) {
+          if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+        }
+      };
+      await sleep(500);
+      await stage.disturb('the disk of ap is full to its reserve', () => fill(DISK_RESERVE_BYTES - 1024 * 1024));
+      await stage.untilRefused('DISK_FULL');
+      await stage.disturb('the disk of ap is full to the last byte', () => fill(0));
+      await sleep(1_500);
+      await stage.disturb('there is space again', () => rmSync(ballast));
       await stage.hub();
       await sleep(1_000);
     },

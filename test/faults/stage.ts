@@ -184,6 +184,39 @@ export class Stage {
     for (const each of rest) this.workload.avoid(each, false);
   }
 
+  /** A write that every region has had the time to apply, and that is still the last of its key. */
+  async settledWrite(): Promise<number> {
+    let found: number | undefined;
+    await until('a write has settled', 20_000, () => {
+      const beforeMs = this.workload.nowMs() - SETTLE_MS;
+      const writes = this.history.of('write').filter(({ outcome }) => outcome === 'ok');
+      const last = new Map<number, number>();
+      for (const { key, write } of writes) last.set(key, Math.max(last.get(key) ?? 0, write));
+      found = writes.findLast(
+        ({ key, write, completedMs }) => completedMs < beforeMs && last.get(key) === write,
+      )?.write;
+      return found !== undefined;
+    });
+    return found!;
+  }
+
+  /** Waits until a region has ended by itself. */
+  async untilEnded(region: RegionName): Promise<void> {
+    await until(`${region} ends by itself`, 20_000, () => {
+      const process = this.topology.processes().find(({ name }) => name === region);
+      return process?.state !== 'serving';
+    });
+    this.workload.avoid(region, true);
+  }
+
+  /** Waits until a write that begins after now is refused with a code. */
+  async untilRefused(code: string): Promise<void> {
+    const sinceMs = this.workload.nowMs();
+    await until(`a write is refused with ${code}`, 15_000, () =>
+      this.history.of('write').some((write) => write.code === code && write.invokedMs > sinceMs),
+    );
+  }
+
   /** Nothing arrives from `from` at `to` any more, on connections of both makes; the other direction works. */
   cutOneWay(from: RegionName, to: RegionName): Promise<void> {
     return this.disturb(`nothing arrives from ${from} at ${to}`, () => {

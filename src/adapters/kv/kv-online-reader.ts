@@ -1,23 +1,24 @@
 import type { StreamKey } from '#core/model/stream';
 import type { OnlineReader } from '#ports/online-store';
-import { type KvTable, type OrderedKvReader, prefixEnd } from './ordered-kv.ts';
+import { CheckedTable, type OnDamage } from './checked-table.ts';
+import { type OrderedKvReader, prefixEnd } from './ordered-kv.ts';
 import { decodeSeq } from './seq-codec.ts';
 
 /** Tables an online store needs its engine to have. */
 export const ONLINE_STORE_TABLES = ['rows', 'checkpoints', 'records'] as const;
 
-/** The reading side of the online store on an ordered key-value engine. */
+/** The reading side of the online store on an ordered key-value engine. A value that is damaged throws STORE_CORRUPT. */
 export class KvOnlineReader implements OnlineReader {
   readonly #kv: OrderedKvReader;
-  readonly #rows: KvTable;
-  readonly #checkpoints: KvTable;
-  readonly #records: KvTable;
+  readonly #rows: CheckedTable;
+  readonly #checkpoints: CheckedTable;
+  readonly #records: CheckedTable;
 
-  constructor(kv: OrderedKvReader) {
+  constructor(kv: OrderedKvReader, onDamage?: OnDamage) {
     this.#kv = kv;
-    this.#rows = kv.table('rows');
-    this.#checkpoints = kv.table('checkpoints');
-    this.#records = kv.table('records');
+    this.#rows = new CheckedTable(kv.table('rows'), onDamage);
+    this.#checkpoints = new CheckedTable(kv.table('checkpoints'), onDamage);
+    this.#records = new CheckedTable(kv.table('records'), onDamage);
   }
 
   row(key: Buffer): Buffer | undefined {

@@ -1,26 +1,27 @@
 import type { ApplyBatch, ApplyOutcome, DecideRow, OnlineStore, RowWrite } from '#ports/online-store';
-import { KvOnlineReader } from './kv-online-reader.ts';
-import type { KvSize, KvTable, KvWriter, OrderedKv } from './ordered-kv.ts';
+import { CHECKSUM_BYTES, CheckedTable, type OnDamage } from './checked-table.ts';
+import { KvOnlineReader, ONLINE_STORE_TABLES } from './kv-online-reader.ts';
+import type { KvSize, KvWriter, OrderedKv } from './ordered-kv.ts';
 import { encodeSeq, SEQ_BYTES } from './seq-codec.ts';
 
 /**
- * The online store on an ordered key-value engine. Rows lie under their storage key as they are, checkpoints under the
- * text of their stream, records under their name.
+ * The online store on an ordered key-value engine. Rows lie under their storage key, checkpoints under the text of
+ * their stream, records under their name, each value followed by its checksum.
  */
 export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
   readonly #kv: OrderedKv;
-  readonly #rows: KvTable;
-  readonly #checkpoints: KvTable;
-  readonly #records: KvTable;
+  readonly #rows: CheckedTable;
+  readonly #checkpoints: CheckedTable;
+  readonly #records: CheckedTable;
   /** While it runs, applying waits: a page written half way through would be on disk without the pages it points to. */
   #syncing: Promise<void> | undefined;
 
-  constructor(kv: OrderedKv) {
-    super(kv);
+  constructor(kv: OrderedKv, onDamage?: OnDamage) {
+    super(kv, onDamage);
     this.#kv = kv;
-    this.#rows = kv.table('rows');
-    this.#checkpoints = kv.table('checkpoints');
-    this.#records = kv.table('records');
+    this.#rows = new CheckedTable(kv.table('rows'), onDamage);
+    this.#checkpoints = new CheckedTable(kv.table('checkpoints'), onDamage);
+    this.#records = new CheckedTable(kv.table('records'), onDamage);
   }
 
   async apply(
@@ -32,7 +33,7 @@ export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
     return this.#kv.transact(sizeOfBatch(batch), (writer) => {
       const outcome = this.#applyRows(writer, batch, merge);
       for (const [stream, seq] of batch.checkpoints) {
-        writer.put(this.#checkpoints, Buffer.from(stream), encodeSeq(seq));
+        this.#checkpoints.put(writer, Buffer.from(stream), encodeSeq(seq));
       }
       this.#putRecords(writer, batch.records);
       if (after !== undefined) this.#putRecords(writer, after());
@@ -42,7 +43,7 @@ export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
 
   async wipe(): Promise<void> {
     while (this.#syncing !== undefined) await this.#syncing;
-    this.#kv.clear([this.#rows, this.#checkpoints, this.#records]);
+    this.#kv.clear(ONLINE_STORE_TABLES.map((name) => this.#kv.table(name)));
   }
 
   async sync(): Promise<void> {
@@ -67,8 +68,8 @@ export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
 
   #putRecords(writer: KvWriter, records: ReadonlyMap<string, Buffer | null>): void {
     for (const [key, value] of records) {
-      if (value === null) writer.remove(this.#records, Buffer.from(key));
-      else writer.put(this.#records, Buffer.from(key), value);
+      if (value === null) this.#records.remove(writer, Buffer.from(key));
+      else this.#records.put(writer, Buffer.from(key), value);
     }
   }
 
@@ -81,7 +82,7 @@ export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
       const row = batch.rows[index] as RowWrite;
       const stored = rows.get(row.key);
       if (stored === undefined) {
-        writer.put(rows, row.key, row.value);
+        rows.put(writer, row.key, row.value);
         written++;
         continue;
       }
@@ -92,7 +93,7 @@ export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
       const decision = merge(row.key, stored, row.value, index);
       if (decision === 'keep') superseded++;
       else {
-        writer.put(rows, row.key, decision === 'replace' ? row.value : decision);
+        rows.put(writer, row.key, decision === 'replace' ? row.value : decision);
         written++;
       }
     }
@@ -106,8 +107,6 @@ function sizeOfBatch(batch: ApplyBatch): KvSize {
   for (const stream of batch.checkpoints.keys()) bytes += stream.length + SEQ_BYTES;
   for (const [key, value] of batch.records) bytes += key.length * 3 + (value === null ? 0 : value.length);
   const extra = batch.extra ?? { operations: 0, bytes: 0 };
-  return {
-    operations: batch.rows.length + batch.checkpoints.size + batch.records.size + extra.operations,
-    bytes: bytes + extra.bytes,
-  };
+  const operations = batch.rows.length + batch.checkpoints.size + batch.records.size + extra.operations;
+  return { operations, bytes: bytes + extra.bytes + operations * CHECKSUM_BYTES };
 }

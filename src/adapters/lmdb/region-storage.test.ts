@@ -10,6 +10,7 @@ import { sha256 } from '#core/hash';
 import { FolderLock } from './folder-lock.ts';
 import { openOnlineReader, openRegionStorage, type RegionStorage } from './region-storage.ts';
 import { Child } from './testing/child.ts';
+import { flipBitIn } from './testing/flip-bit.ts';
 import { MIB, temporaryFolder } from './testing/temporary-folder.ts';
 
 const ALL = Number.POSITIVE_INFINITY;
@@ -99,6 +100,51 @@ suite('region storage', () => {
       for (let attempt = 0; attempt < 2; attempt++) {
         assert.throws(() => openStorage(folder), { code: 'FRAME_CORRUPT' });
       }
+    }));
+
+  test('a bit that flipped in a value is found, nobody gets the value, and the next start throws the store away', () =>
+    inFolder(async (folder) => {
+      const note = 'a note that is long enough to be found in a file';
+      const damages: string[] = [];
+      const open = (): RegionStorage =>
+        openRegionStorage({ folder, bootId: 'boot-1', onStoreDamaged: ({ code }) => damages.push(code) });
+      let storage = open();
+      await storage.onlineStore.apply(
+        testBatch({
+          rows: [
+            ['r', note],
+            ['s', '1'],
+          ],
+        }),
+        greatest,
+      );
+      await storage.close();
+      assert.ok(flipBitIn(join(folder, 'store', 'data.mdb'), Buffer.from(note)) > 0);
+      storage = open();
+      const [key, other] = testBatch({
+        rows: [
+          ['r', note],
+          ['s', '1'],
+        ],
+      }).rows.map((row) => row.key) as [Buffer, Buffer];
+      assert.ok(storage.onlineStore.row(other) !== undefined, 'the others are as they were');
+      assert.deepEqual(damages, []);
+      assert.throws(() => storage.onlineStore.row(key), { code: 'STORE_CORRUPT' });
+      assert.deepEqual(damages, ['STORE_CORRUPT']);
+      assert.throws(() => storage.onlineStore.scan(Buffer.alloc(0), undefined, 10), { code: 'STORE_CORRUPT' });
+      await assert.rejects(storage.onlineStore.apply(testBatch({ rows: [['r', 'z']] }), greatest), {
+        code: 'STORE_CORRUPT',
+      });
+      const told: string[] = [];
+      const reader = openOnlineReader(folder, ({ table, key: found }) => told.push(`${table} ${found.toString()}`));
+      assert.throws(() => reader.row(key), { code: 'STORE_CORRUPT' });
+      assert.deepEqual(told, [`rows ${key.toString()}`]);
+      await reader.close();
+      await storage.close();
+      storage = open();
+      assert.equal(storage.storeDiscarded, 'damaged');
+      assert.equal(storage.onlineStore.rowCount(), 0);
+      await storage.close();
     }));
 
   test('a writer killed at any moment loses no acknowledged append and leaves a store that agrees with itself (I1, P5.2)', () =>

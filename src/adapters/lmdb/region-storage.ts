@@ -1,5 +1,6 @@
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { OnDamage } from '#adapters/kv/checked-table';
 import { CHANGE_LOG_TABLES, KvChangeLog } from '#adapters/kv/kv-change-log';
 import { JOURNAL_TABLES, KvJournal } from '#adapters/kv/kv-journal';
 import { KvOnlineReader, ONLINE_STORE_TABLES } from '#adapters/kv/kv-online-reader';
@@ -29,6 +30,8 @@ export interface RegionStorageOptions {
   readonly storeReserveBytes?: number | undefined;
   /** The same for the log. Default 32 MiB. */
   readonly logReserveBytes?: number | undefined;
+  /** Told when a value of the store is not what was written, after the next start was told to throw the store away. */
+  readonly onStoreDamaged?: ((error: AntipodeError) => void) | undefined;
 }
 
 /** Why the store of an earlier run was thrown away: it is rebuilt from the logs. */
@@ -66,7 +69,12 @@ export function openRegionStorage(options: RegionStorageOptions): RegionStorage 
     syncFolder(join(options.folder, 'log'));
     const { store, storeDiscarded } = openStore(options);
     opened.push(store);
-    const onlineStore = new KvOnlineStore(store);
+    let damaged = false;
+    const onlineStore = new KvOnlineStore(store, ({ error }) => {
+      damaged = true;
+      writeMark(options.folder, { bootId: options.bootId, state: 'damaged' });
+      options.onStoreDamaged?.(error);
+    });
     const changeLog = new KvChangeLog(log);
     return {
       changeLog,
@@ -77,7 +85,7 @@ export function openRegionStorage(options: RegionStorageOptions): RegionStorage 
         try {
           await onlineStore.sync();
           await onlineStore.close();
-          writeMark(options.folder, { bootId: options.bootId, clean: true });
+          if (!damaged) writeMark(options.folder, { bootId: options.bootId, state: 'clean' });
         } finally {
           await changeLog.close();
           lock.release();
@@ -91,9 +99,13 @@ export function openRegionStorage(options: RegionStorageOptions): RegionStorage 
   }
 }
 
-/** Read side of a region's online store for a serving process. Throws REBUILDING until the region has created it. */
-export function openOnlineReader(folder: string): OnlineReader {
-  return new KvOnlineReader(LmdbKvReader.open({ folder: join(folder, 'store'), tables: ONLINE_STORE_TABLES }));
+/**
+ * Read side of a region's online store for a serving process. Throws REBUILDING until the region has created it. A value
+ * that is not what was written throws STORE_CORRUPT, after `onDamage` was told.
+ */
+export function openOnlineReader(folder: string, onDamage?: OnDamage): OnlineReader {
+  const kv = LmdbKvReader.open({ folder: join(folder, 'store'), tables: ONLINE_STORE_TABLES });
+  return new KvOnlineReader(kv, onDamage);
 }
 
 function openStore(options: RegionStorageOptions): {
@@ -110,12 +122,13 @@ function openStore(options: RegionStorageOptions): {
       reserveBytes: options.storeReserveBytes ?? 64 * MIB,
     });
   const mark = readMark(options.folder);
-  const trusted = !existsSync(folder) || mark?.clean === true || mark?.bootId === options.bootId;
+  const damaged = mark?.state === 'damaged';
+  const trusted = !existsSync(folder) || (!damaged && (mark?.state === 'clean' || mark?.bootId === options.bootId));
   if (!trusted) rmSync(folder, { recursive: true, force: true });
   // Before the first write, or a death of the machine during it would go unnoticed.
-  writeMark(options.folder, { bootId: options.bootId, clean: false });
+  writeMark(options.folder, { bootId: options.bootId, state: 'open' });
   try {
-    return { store: open(), storeDiscarded: trusted ? undefined : 'machine-death' };
+    return { store: open(), storeDiscarded: trusted ? undefined : damaged ? 'damaged' : 'machine-death' };
   } catch (error) {
     if (!(error instanceof AntipodeError && error.code === 'FRAME_CORRUPT')) throw error;
     rmSync(folder, { recursive: true, force: true });
@@ -125,16 +138,19 @@ function openStore(options: RegionStorageOptions): {
 
 interface StoreMark {
   readonly bootId: string;
-  /** The store was synced and closed; it survived whatever came since. */
-  readonly clean: boolean;
+  /**
+   * `clean`: the store was synced and closed, and survives whatever comes. `open`: it survives the process, not the machine.
+   * `damaged`: a value in it is not what was written.
+   */
+  readonly state: 'clean' | 'open' | 'damaged';
 }
 
-/** Text form `open 4f1c…` or `clean 4f1c…`; undefined when there is none, as on a full disk: then no boot is known. */
+/** Text form `open 4f1c…`, `clean 4f1c…` or `damaged 4f1c…`; undefined when there is none, as on a full disk: then no boot is known. */
 function readMark(folder: string): StoreMark | undefined {
   const path = markPath(folder);
   if (!existsSync(path)) return undefined;
   const [state, bootId] = readFileSync(path, 'utf8').trim().split(' ');
-  return { bootId: bootId ?? '', clean: state === 'clean' };
+  return { bootId: bootId ?? '', state: state === 'clean' || state === 'damaged' ? state : 'open' };
 }
 
 /** On a full disk the old mark is removed instead, which needs no space and errs on the safe side. */
@@ -142,7 +158,7 @@ function writeMark(folder: string, mark: StoreMark): void {
   const path = markPath(folder);
   const next = `${path}.new`;
   try {
-    writeFileSync(next, `${mark.clean ? 'clean' : 'open'} ${mark.bootId}\n`, { flush: true });
+    writeFileSync(next, `${mark.state} ${mark.bootId}\n`, { flush: true });
     renameSync(next, path);
   } catch (error) {
     if (!isErrno(error, 'ENOSPC', 'EDQUOT')) throw error;

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { Command } from 'commander';
+import type { OnDamage } from '#adapters/kv/checked-table';
 import { openOnlineReader } from '#adapters/lmdb/region-storage';
 import { CONTROL } from '#core/config/topology';
 import { AntipodeError, toAntipodeError } from '#core/errors';
@@ -16,6 +17,8 @@ import { SESSION_KEY_VARIABLE } from '../serving-workers.ts';
 
 const STORE_WAIT_MS_MAX = 5_000;
 const STORE_RETRY_MS = 50;
+/** Damaged rows that the engine is told of at a time: one is enough for it to end. */
+const DAMAGED_ROWS_MAX = 16;
 
 /**
  * The processes of a topology. `up` starts them all on one machine; in production `run-region` runs on the machines of each
@@ -90,11 +93,21 @@ async function runWorker(region: string, options: CommonOptions & { readonly wor
   const { project, paths } = await openNamedProject(options);
   const logger = new NodeLogger({ node: region, worker: String(options.worker) });
   const dataFolder = paths.data(region);
-  const reader = await openReader(dataFolder);
+  const damaged = new Set<string>();
+  const reader = await openReader(dataFolder, ({ table, key, error }) => {
+    if (table !== 'rows' || damaged.size >= DAMAGED_ROWS_MAX || damaged.has(key.toString('hex'))) return;
+    damaged.add(key.toString('hex'));
+    logger.error('store-damaged', { code: error.code, error });
+  });
   const { serve } = regionOf(project, region);
   await runServingWorker({
     ...(await faceOptions(project, region, { logger, reader })),
     ...(sessionKey === undefined ? {} : { sessionKey: Buffer.from(sessionKey, 'hex') }),
+    damagedRows: () => {
+      const keys = [...damaged];
+      damaged.clear();
+      return keys;
+    },
     worker: String(options.worker),
     host: serve.host,
     port: serve.port,
@@ -111,11 +124,11 @@ function failWorker(caught: unknown): never {
 }
 
 /** The store is there before the workers are started; only a region that is just being rebuilt takes a moment. */
-async function openReader(dataFolder: string): Promise<OnlineReader> {
+async function openReader(dataFolder: string, onDamage: OnDamage): Promise<OnlineReader> {
   const deadlineMs = performance.now() + STORE_WAIT_MS_MAX;
   for (;;) {
     try {
-      return openOnlineReader(dataFolder);
+      return openOnlineReader(dataFolder, onDamage);
     } catch (error) {
       const notYet = error instanceof AntipodeError && error.code === 'REBUILDING';
       if (!notYet || performance.now() > deadlineMs) throw error;

@@ -252,5 +252,11 @@ function json(value: unknown): Buffer {
 }
 
 function sum(a: ReadCounters, b: ReadCounters): ReadCounters {
-  return { requests: a.requests + b.requests, rows: a.rows + b.rows, errors: a.errors + b.errors };
+  const damaged = [...(a.damaged ?? []), ...(b.damaged ?? [])];
+  return {
+    requests: a.requests + b.requests,
+    rows: a.rows + b.rows,
+    errors: a.errors + b.errors,
+    ...(damaged.length === 0 ? {} : { damaged }),
+  };
 }

@@ -160,10 +160,9 @@ function readView(
   let corrupt = 0;
   for (let row = 0; row < rows; row++) {
     for (let i = 0; i < view.keys.length; i++) key[i] = keys[view.keys[i] as number]?.[row] as ScalarValue;
-    const bytes = reader.row(storageKey(view, key, row));
+    const stored = readOrInvalid(view, reader, storageKey(view, key, row), time);
     const comma = row === 0 ? '' : ',';
-    if (bytes === undefined) absent += 1;
-    const stored = bytes === undefined ? undefined : readOrInvalid(view, bytes, time);
+    if (stored === undefined) absent += 1;
     if (stored === 'invalid') corrupt += 1;
     for (let i = 0; i < columns.length; i++) {
       const column = columns[i] as ColumnAnswer;
@@ -210,9 +209,19 @@ function storageKey(view: PlanView, key: readonly ScalarValue[], row: number): B
   }
 }
 
-/** Decodes a row; bytes that do not decode, or carry an impossible time, are answered as INVALID and never guessed at (I15). */
-function readOrInvalid(view: PlanView, bytes: Buffer, time: TimeText): StoredRow | 'invalid' {
+/**
+ * Decodes a row; bytes that are not what was written, do not decode, or carry an impossible time are answered as INVALID and
+ * never guessed at (I15).
+ */
+function readOrInvalid(
+  view: PlanView,
+  reader: Pick<OnlineReader, 'row'>,
+  key: Buffer,
+  time: TimeText,
+): StoredRow | 'invalid' | undefined {
   try {
+    const bytes = reader.row(key);
+    if (bytes === undefined) return undefined;
     const stored = readStored(view.codec, bytes);
     if (stored.live) for (const us of stored.eventTimesUs ?? [stored.eventTimeUs]) if (us !== null) time.of(us);
     return stored;
