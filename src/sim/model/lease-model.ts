@@ -1,19 +1,32 @@
+import { isMet } from '#core/failover/acknowledge';
 import {
   firstRecord,
   type Lease,
   type LeaseRecord,
-  promisesForCleanPromotion,
   promotedRecord,
   type StreamStanding,
   sealOfPromises,
   standingOf,
 } from '#core/failover/lease';
-import { type EpochPromise, mayExtend, mayMirror, promiseLapses, promiseRefusal } from '#core/failover/promise';
+import { cleanliness, intactPromises, isWholeEpoch, withParticipants } from '#core/failover/participants';
+import { mayExtend, mayMirror, promiseLapses, promiseRefusal } from '#core/failover/promise';
 import type { Model } from '#sim/model/explore';
-
-const REGIONS = ['a', 'b', 'c'] as const;
-type RegionName = (typeof REGIONS)[number];
-const NAMES = REGIONS as readonly RegionName[];
+import {
+  current,
+  isLossy,
+  type LeaseState,
+  logText,
+  type Message,
+  messageText,
+  NAMES,
+  type RegionName,
+  type RegionState,
+  recordText,
+  replaced,
+  sealOf,
+  streamOf,
+  sum,
+} from '#sim/model/lease-state';
 
 /** The rules under exploration: the engine's own, unless a test puts a broken one in to see it found. */
 export interface Rules {
@@ -22,7 +35,9 @@ export interface Rules {
   readonly mayExtend: typeof mayExtend;
   readonly mayMirror: typeof mayMirror;
   readonly sealOfPromises: typeof sealOfPromises;
-  readonly promisesForCleanPromotion: typeof promisesForCleanPromotion;
+  readonly intactPromises: typeof intactPromises;
+  readonly cleanliness: typeof cleanliness;
+  readonly withParticipants: typeof withParticipants;
   /** Whether a compare-and-set at `expected` succeeds on a record of revision `revision`. */
   readonly compares: (expected: number, revision: number) => boolean;
   /** Whether a candidate makes what the promises vouch for durable before it writes the record. */
@@ -37,7 +52,9 @@ export const ENGINE_RULES: Rules = {
   mayExtend,
   mayMirror,
   sealOfPromises,
-  promisesForCleanPromotion,
+  intactPromises,
+  cleanliness,
+  withParticipants,
   compares: (expected, revision) => expected === revision,
   fetches: true,
   promiseIsDurable: true,
@@ -50,74 +67,14 @@ export interface Bounds {
   readonly promotions: number;
   readonly renewals: number;
   readonly crashes: number;
+  /** How often a region other than the holder comes back with an empty disk. */
+  readonly wipes: number;
   /** Whether a promotion without enough promises takes place all the same, recorded as lossy. */
   readonly lossy: boolean;
   /** Whether candidates ask the holder too, as on a person's order: its promise hands everything over. */
   readonly planned: boolean;
   /** Whether messages about an earlier revision still arrive. Nothing may come of them; exploring that is dear. */
   readonly late: boolean;
-}
-
-interface Candidacy {
-  readonly revision: number;
-  /** Heads of the epoch's stream that regions promised, this one's included; -1: no promise. */
-  readonly heads: readonly number[];
-  readonly sent: boolean;
-}
-
-interface RegionState {
-  /** Revision of the latest record it was told of. */
-  readonly known: number;
-  readonly promise: EpochPromise | undefined;
-  /** By epoch: last seq of its stream held durably here; last one acknowledged to its origin. */
-  readonly held: readonly number[];
-  readonly acknowledged: readonly number[];
-  /** Epoch in which it believes to be hub, whatever has become of that; 0: none. A pause may come at any point. */
-  readonly holds: number;
-  readonly candidacy: Candidacy | undefined;
-}
-
-/** All are about a change of the record as it stands at `revision`. */
-type Message =
-  | { readonly kind: 'renewal'; readonly revision: number }
-  | { readonly kind: 'promise request'; readonly revision: number; readonly from: number; readonly to: number }
-  | {
-      readonly kind: 'promise';
-      readonly revision: number;
-      readonly from: number;
-      readonly to: number;
-      readonly head: number;
-    }
-  | { readonly kind: 'promotion'; readonly revision: number; readonly record: LeaseRecord };
-
-/**
- * The whole system at one moment. Time does not occur in it: whoever believes to hold the lease may do so for any length of
- * time, which covers every pause; a message stays on its way for any length of time, may arrive twice, or never.
- *
- * Two things happen as early as they can, because later is never worse: a hub hears at once what is durable elsewhere, and
- * acknowledges at once what it may. What is acknowledged must be valid for ever, so a later acknowledgement is one less.
- */
-export interface LeaseState {
-  /** Records of the control store by revision, from 1; the last one stands. */
-  readonly history: readonly Lease[];
-  readonly regions: readonly RegionState[];
-  readonly messages: readonly Message[];
-  /** By epoch: the last write that a client was told is done. */
-  readonly acknowledged: readonly number[];
-  readonly renewals: number;
-  readonly crashes: number;
-  /** A region mirrored beyond a seal that it knew. */
-  readonly beyondSeal: boolean;
-}
-
-function streamOf(epoch: number, holder: string): string {
-  return `flights/0/${holder}/${String(epoch).padStart(16, '0')}`;
-}
-
-function replaced<T>(list: readonly T[], index: number, value: T): T[] {
-  const copy = [...list];
-  copy[index] = value;
-  return copy;
 }
 
 /** Lease, promises, seals and promotion of one namespace in three regions (P3 to P6), with one stream in each epoch. */
@@ -130,10 +87,19 @@ export class LeaseModel implements Model<LeaseState> {
     this.#rules = rules;
     this.#bounds = bounds;
     const zeros = Array.from({ length: bounds.promotions + 2 }, () => 0);
-    const record = firstRecord({ namespace: 'flights', holder: 'a', streams: [streamOf(1, 'a')] });
+    // The first epoch is under way: both others take part in it.
+    const took = { log: logText(1), held: 0 };
+    const created = firstRecord({
+      namespace: 'flights',
+      holder: 'a',
+      streams: [streamOf(1, 'a')],
+      acknowledge: { count: bounds.syncReplicas, regions: [] },
+    });
+    const record = { ...created, participants: { b: took, c: took } };
     const region = (name: string): RegionState => ({
       known: 1,
       promise: undefined,
+      log: 1,
       held: zeros,
       acknowledged: zeros,
       holds: name === 'a' ? 1 : 0,
@@ -146,17 +112,19 @@ export class LeaseModel implements Model<LeaseState> {
       acknowledged: zeros,
       renewals: 0,
       crashes: 0,
+      wipes: 0,
       beyondSeal: false,
     };
   }
 
   key(state: LeaseState): string {
-    let key = `${state.renewals}${state.crashes}${state.beyondSeal}|${state.acknowledged.join('')}`;
-    for (const { record } of state.history) key += `|${record.epoch}${record.holder}`;
-    key += sealText(current(state).record);
-    for (const { known, promise, held, acknowledged, holds, candidacy } of state.regions) {
-      key += `|${known},${promise?.epoch},${promise?.revision},${held.join('')},${acknowledged.join('')},${holds}`;
-      if (candidacy !== undefined) key += `,${candidacy.revision},${candidacy.heads.join('')},${candidacy.sent}`;
+    let key = `${state.renewals}${state.crashes}${state.wipes}${state.beyondSeal}|${state.acknowledged.join('')}`;
+    for (const { record } of state.history) key += `|${recordText(record)}`;
+    for (const { known, promise, log, held, acknowledged, holds, candidacy } of state.regions) {
+      key += `|${known},${promise?.epoch},${promise?.revision},${log},${held.join('')},${acknowledged.join('')},${holds}`;
+      if (candidacy === undefined) continue;
+      const promises = candidacy.promises.map((promised) => `${promised?.log}.${promised?.head}`);
+      key += `,${candidacy.revision},${promises.join(',')},${candidacy.sent}`;
     }
     return `${key}|${state.messages.map(messageText).sort().join(' ')}`;
   }
@@ -179,6 +147,7 @@ export class LeaseModel implements Model<LeaseState> {
       step(`${name} becomes a candidate`, this.#stand(state, at));
       step(`${name} sends its promotion`, this.#sendPromotion(state, at));
       step(`${name} crashes`, this.#crash(state, at));
+      step(`${name} loses its disk`, this.#wipe(state, at));
     }
     for (const message of state.messages) step(`${message.kind} arrives`, this.#deliver(state, message));
     return steps;
@@ -263,17 +232,28 @@ export class LeaseModel implements Model<LeaseState> {
     return { ...this.#with(state, at, { held: replaced(region.held, epoch, to), acknowledged }), beyondSeal };
   }
 
-  /** Whoever believes to be hub acknowledges what enough others told it they hold. */
+  /** Whoever believes to be hub acknowledges what enough participants told it they hold, as the record it knows has them. */
   #acknowledge(state: LeaseState): LeaseState {
     let { acknowledged } = state;
-    for (const [at, { holds: epoch, held }] of state.regions.entries()) {
+    for (const region of state.regions) {
+      const { holds: epoch, held } = region;
       if (epoch === 0) continue;
-      const others = state.regions.filter((_, other) => other !== at).map((other) => other.acknowledged[epoch] ?? 0);
-      const positions = [held[epoch] ?? 0, ...others.sort((a, b) => b - a)];
-      const seq = Math.min(positions[0] ?? 0, positions[this.#bounds.syncReplicas] ?? 0);
+      const { acknowledge, participants } = this.#lease(state, region).record;
+      let seq = acknowledged[epoch] ?? 0;
+      const durableIn = (upTo: number): string[] =>
+        Object.entries(participants)
+          .filter(([name, { log }]) => this.#told(state, name, log, epoch) >= upTo)
+          .map(([name]) => name);
+      while (seq < (held[epoch] ?? 0) && isMet(acknowledge, durableIn(seq + 1))) seq += 1;
       if (seq > (acknowledged[epoch] ?? 0)) acknowledged = replaced(acknowledged, epoch, seq);
     }
     return acknowledged === state.acknowledged ? state : { ...state, acknowledged };
+  }
+
+  /** What a region acknowledged of an epoch from a disk of this name. */
+  #told(state: LeaseState, name: string, log: string, epoch: number): number {
+    const region = state.regions[NAMES.indexOf(name as RegionName)] as RegionState;
+    return logText(region.log) === log ? (region.acknowledged[epoch] ?? 0) : 0;
   }
 
   #adopt(state: LeaseState, at: number, revision: number): LeaseState | undefined {
@@ -288,9 +268,14 @@ export class LeaseModel implements Model<LeaseState> {
     return this.#with(state, at, {
       known: revision,
       promise: lapses ? undefined : region.promise,
-      holds: holds !== 0 ? holds : renewed ? lease.record.epoch : 0,
+      holds: holds !== 0 ? holds : renewed && this.#complete(lease.record, region) ? lease.record.epoch : 0,
       candidacy: undefined,
     });
+  }
+
+  /** A hub accepts only when it holds every closed epoch up to its seal. */
+  #complete(record: LeaseRecord, { held }: RegionState): boolean {
+    return !this.#rules.fetches || held.every((seq, epoch) => seq >= (sealOf(record, epoch) ?? 0));
   }
 
   /** Also of a holder that was restarted, or finds that its own promotion succeeded: it accepts once this has. */
@@ -299,7 +284,14 @@ export class LeaseModel implements Model<LeaseState> {
     const { record, revision } = this.#lease(state, region);
     if (state.renewals >= this.#bounds.renewals || record.holder !== NAMES[at]) return undefined;
     if (!this.#rules.mayExtend(region.promise, record.epoch)) return undefined;
-    const sent = this.#send(state, { kind: 'renewal', revision });
+    const [stream] = record.streams as [string];
+    const peers = state.regions.flatMap(({ log, acknowledged }, index) => {
+      const durable = { [stream]: acknowledged[record.epoch] ?? 0 };
+      return index === at ? [] : [[NAMES[index] as string, { log: logText(log), durable, peak: durable }] as const];
+    });
+    const heads = { [stream]: region.held[record.epoch] ?? 0 };
+    const participants = this.#rules.withParticipants(record, new Map(peers), heads);
+    const sent = this.#send(state, { kind: 'renewal', revision, record: { ...record, participants } });
     return sent === state ? undefined : { ...sent, renewals: state.renewals + 1 };
   }
 
@@ -316,12 +308,13 @@ export class LeaseModel implements Model<LeaseState> {
     if (this.#rules.promiseRefusal({ lease, promise }, asked) !== undefined) return undefined;
     const complete = this.#fetchEarlier(read, record, held);
     if (complete === undefined) return undefined;
-    const heads = NAMES.map((_, index) => (index === at ? (held[record.epoch] ?? 0) : -1));
+    const own = { log: region.log, head: held[record.epoch] ?? 0 };
+    const promises = NAMES.map((_, index) => (index === at ? own : undefined));
     const standing = this.#with(read, at, {
       promise: asked,
       held: complete,
       holds: 0,
-      candidacy: { revision, heads, sent: false },
+      candidacy: { revision, promises, sent: false },
     });
     return NAMES.reduce((asking, name, to) => {
       if (to === at || (name === record.holder && !this.#bounds.planned)) return asking;
@@ -347,16 +340,13 @@ export class LeaseModel implements Model<LeaseState> {
     if (candidacy === undefined || candidacy.sent) return undefined;
     const { record } = state.history[candidacy.revision - 1] as Lease;
     const stream = record.streams[0] as string;
-    const promises = candidacy.heads.flatMap((head, index) =>
-      head < 0 ? [] : [{ region: NAMES[index] as string, heads: { [stream]: head } }],
-    );
-    const needed = this.#rules.promisesForCleanPromotion({
-      syncReplicas: this.#bounds.syncReplicas,
-      promotableOthers: NAMES.length - 1,
+    const promises = candidacy.promises.flatMap((promised, index) => {
+      if (promised === undefined) return [];
+      return [{ region: NAMES[index] as string, log: logText(promised.log), heads: { [stream]: promised.head } }];
     });
-    const handedOver = (candidacy.heads[NAMES.indexOf(record.holder as RegionName)] ?? -1) >= 0;
-    const counted = promises.filter((promise) => promise.region !== record.holder).length;
-    const lossy = !handedOver && counted < needed;
+    const handedOver = isWholeEpoch(record) && promises.some((promise) => promise.region === record.holder);
+    const verdict = this.#rules.cleanliness(record, this.#rules.intactPromises(record, promises));
+    const lossy = !handedOver && verdict.kind !== 'clean';
     if (lossy && !this.#bounds.lossy) return undefined;
     const seal = this.#rules.sealOfPromises([stream], promises);
     const upTo = seal[stream] ?? 0;
@@ -371,6 +361,10 @@ export class LeaseModel implements Model<LeaseState> {
       promised: promises.map((promise) => promise.region),
       missing: [],
       lossy,
+      acknowledge: record.acknowledge,
+      logs: Object.fromEntries(
+        promises.filter((promise) => promise.region !== record.holder).map((promise) => [promise.region, promise.log]),
+      ),
     });
     const sent = this.#with(state, at, { held, candidacy: { ...candidacy, sent: true } });
     return this.#send(sent, { kind: 'promotion', revision: candidacy.revision, record: promoted });
@@ -391,6 +385,14 @@ export class LeaseModel implements Model<LeaseState> {
     return { ...crashed, crashes: state.crashes + 1 };
   }
 
+  /** It comes back with nothing, not even its promise, and with a log of another name. */
+  #wipe(state: LeaseState, at: number): LeaseState | undefined {
+    if (state.wipes >= this.#bounds.wipes || current(state).record.holder === NAMES[at]) return undefined;
+    const { log } = state.regions[at] as RegionState;
+    const wiped = { ...(this.first.regions[at] as RegionState), holds: 0, log: log + 1 };
+    return { ...state, regions: replaced(state.regions, at, wiped), wipes: state.wipes + 1 };
+  }
+
   #send(state: LeaseState, message: Message): LeaseState {
     if (!this.#arrives(message, current(state).revision)) return state;
     const text = messageText(message);
@@ -404,12 +406,12 @@ export class LeaseModel implements Model<LeaseState> {
   }
 
   #deliver(state: LeaseState, message: Message): LeaseState | undefined {
-    const { record, revision } = current(state);
+    const { revision } = current(state);
     switch (message.kind) {
       case 'renewal':
       case 'promotion':
         if (!this.#rules.compares(message.revision, revision)) return undefined;
-        return this.#write(state, message.kind === 'promotion' ? message.record : record);
+        return this.#write(state, message.record);
       case 'promise request':
         return this.#promise(state, message);
       case 'promise':
@@ -431,45 +433,15 @@ export class LeaseModel implements Model<LeaseState> {
     if (this.#rules.promiseRefusal({ lease: this.#lease(state, region), promise }, asked) !== undefined)
       return undefined;
     const promised = this.#with(state, to, { promise: asked, holds: region.holds === asked.epoch ? 0 : region.holds });
-    return this.#send(promised, { kind: 'promise', from: to, to: from, revision, head: region.held[asked.epoch] ?? 0 });
+    const word = { log: region.log, head: region.held[asked.epoch] ?? 0 };
+    return this.#send(promised, { kind: 'promise', from: to, to: from, revision, promised: word });
   }
 
   #collect(state: LeaseState, message: Extract<Message, { kind: 'promise' }>): LeaseState | undefined {
     const { candidacy } = state.regions[message.to] as RegionState;
     if (candidacy === undefined || candidacy.sent || candidacy.revision !== message.revision) return undefined;
-    if ((candidacy.heads[message.from] ?? -1) >= message.head) return undefined;
-    const heads = replaced(candidacy.heads, message.from, message.head);
-    return this.#with(state, message.to, { candidacy: { ...candidacy, heads } });
+    if (candidacy.promises[message.from] !== undefined) return undefined;
+    const promises = replaced(candidacy.promises, message.from, message.promised);
+    return this.#with(state, message.to, { candidacy: { ...candidacy, promises } });
   }
-}
-
-function sum(numbers: readonly number[]): number {
-  return numbers.reduce((total, number) => total + number, 0);
-}
-
-function messageText(message: Message): string {
-  const about = `${message.kind}@${message.revision}`;
-  if (message.kind === 'renewal') return about;
-  if (message.kind === 'promotion')
-    return `${about} ${message.record.holder}${message.record.epoch}${sealText(message.record)}`;
-  return `${about} ${message.from}>${message.to}${message.kind === 'promise' ? ` ${message.head}` : ''}`;
-}
-
-function current(state: LeaseState): Lease {
-  return state.history[state.history.length - 1] as Lease;
-}
-
-function sealOf(record: LeaseRecord, epoch: number): number | undefined {
-  const seals = record.seals[String(epoch)];
-  return seals === undefined ? undefined : Object.values(seals)[0];
-}
-
-function isLossy(record: LeaseRecord, epoch: number): boolean {
-  return record.lossy.some((loss) => loss.epoch === epoch);
-}
-
-function sealText(record: LeaseRecord): string {
-  let text = record.lossy.map(({ epoch }) => `!${epoch}`).join('');
-  for (let epoch = 1; epoch < record.epoch; epoch++) text += `,${sealOf(record, epoch)}`;
-  return text;
 }
