@@ -19,7 +19,7 @@ import { FrameBuilder, type FramePart, type PartIdentity, type ReplayEntry } fro
 import type { HlcService } from '#region/ingest/hlc-service';
 import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
 import { InFlightKeys, reused } from '#region/ingest/in-flight-keys';
-import { PriorValues } from '#region/ingest/prior-values';
+import { needPriorValues, PriorValues, refuseFullCounters } from '#region/ingest/prior-values';
 import { requestDigest } from '#region/ingest/request-digest';
 import type { SyncWaits } from '#region/ingest/sync-waits';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
@@ -51,10 +51,16 @@ export interface ReplayWrite {
   readonly source: ReplaySource;
 }
 
+/** What one request contributes to a partition. */
+interface ClientPart extends FramePart {
+  readonly changes: readonly IngestChange[];
+  readonly producer: Producer | undefined;
+}
+
 interface ClientWrite {
   readonly codec: ViewCodec;
   /** By partition. */
-  readonly parts: ReadonlyMap<number, FramePart>;
+  readonly parts: ReadonlyMap<number, ClientPart>;
 }
 
 interface Pending {
@@ -180,7 +186,8 @@ export class NamespaceWriter {
     const bytes = changes.reduce((sum, change) => sum + change.key.length + change.row.length + 32, 0);
     const partitions = this.#split(changes);
     if (key === null) {
-      const parts = mapValues(partitions, (part) => this.#part(codec, part, null, 0, producer));
+      this.#refuseUnplaceable(codec, changes, producer);
+      const parts = mapValues(partitions, (part) => this.#part(part, null, 0, producer));
       return {
         duplicate: false,
         positions: await this.#enqueue({ kind: 'client', write: { codec, parts } }, bytes).answer,
@@ -195,16 +202,17 @@ export class NamespaceWriter {
     }
     // From here to the key's place among those on their way is one step.
     const known: Record<StreamKey, number> = {};
-    const parts = new Map<number, FramePart>();
+    const parts = new Map<number, ClientPart>();
     for (const [partition, part] of partitions) {
       const identity = { key, digest: requestDigest(part, producer), first: 0 };
       const record = this.knownKey(partition, codec.view.name, key);
       if (record !== undefined && record.digest !== identity.digest) throw reused(name);
       if (record !== undefined) known[record.stream] = record.to;
       if (record?.complete === true) continue;
-      parts.set(partition, this.#part(codec, part, identity, record?.held ?? 0, producer));
+      parts.set(partition, this.#part(part, identity, record?.held ?? 0, producer));
     }
     if (parts.size === 0) return { duplicate: true, positions: known };
+    this.#refuseUnplaceable(codec, changes, producer);
     const { answer, settled } = this.#enqueue({ kind: 'client', write: { codec, parts } }, bytes);
     this.#inFlight.add(name, { digest, answer, settled });
     return { duplicate: false, positions: { ...known, ...(await answer) } };
@@ -280,18 +288,33 @@ export class NamespaceWriter {
 
   /** What is left to append of a request's part when the first `held` changes are held already. */
   #part(
-    codec: ViewCodec,
     changes: readonly IngestChange[],
     identity: PartIdentity | null,
     held: number,
     producer: Producer | undefined,
-  ): FramePart {
-    const left = held === 0 ? changes : changes.slice(held);
-    const prior = new PriorValues({ codec, store: this.#store, producer, changes: left });
+  ): ClientPart {
     return {
-      changes: left.map((change) => prior.place(change)),
+      changes: held === 0 ? changes : changes.slice(held),
       idempotency: identity === null ? null : { ...identity, first: held },
+      producer,
     };
+  }
+
+  /** REBUILDING when what changes go by is not in the store yet; COUNTER_FULL when a counter has no room for the producer. */
+  #refuseUnplaceable(codec: ViewCodec, changes: readonly IngestChange[], producer: Producer | undefined): void {
+    if (this.#applier.rebuilding && needPriorValues(codec, changes))
+      throw new AntipodeError('REBUILDING', `${codec.view.name} is not complete here yet, so it takes no such write`);
+    refuseFullCounters({ codec, store: this.#store, changes, producer });
+  }
+
+  /** Gives the changes of one view version what they take from the values before them. */
+  #placed(codec: ViewCodec, parts: readonly ClientPart[]): FramePart[] {
+    const hasDeletes = parts.some(({ changes }) => changes.some(({ operation }) => operation === 'delete'));
+    const prior = new PriorValues({ codec, store: this.#store, hasDeletes });
+    return parts.map(({ changes, idempotency, producer }) => ({
+      changes: changes.map((change) => prior.place(change, producer)),
+      idempotency,
+    }));
   }
 
   #enqueue(work: Pending['work'], bytes: number): Enqueued {
@@ -386,7 +409,7 @@ export class NamespaceWriter {
     builders: Map<StreamKey, FrameBuilder>,
   ): { positions: Map<Pending, Record<StreamKey, number>>; defined: string[] } {
     const defined: string[] = [];
-    const groups = new Map<string, { codec: ViewCodec; stream: StreamKey; parts: FramePart[]; items: Pending[] }>();
+    const groups = new Map<string, { codec: ViewCodec; stream: StreamKey; parts: ClientPart[]; items: Pending[] }>();
     const positions = new Map<Pending, Record<StreamKey, number>>(batch.map((item) => [item, {}]));
     const builderOf = (stream: StreamKey): FrameBuilder => {
       let builder = builders.get(stream);
@@ -436,7 +459,8 @@ export class NamespaceWriter {
     for (const { codec, stream, parts, items } of groups.values()) {
       define(codec, stream);
       const builder = builderOf(stream);
-      builder.rows(this.#context(stream, grant.epoch, codec.view.version), parts, (count) => this.#reserve(count));
+      const context = this.#context(stream, grant.epoch, codec.view.version);
+      builder.rows(context, this.#placed(codec, parts), (count) => this.#reserve(count));
       for (const item of items) positions.set(item, { ...positions.get(item), [stream]: builder.head.seq });
     }
     return { positions, defined };

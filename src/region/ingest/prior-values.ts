@@ -12,86 +12,92 @@ interface Prior {
   readonly generation: number;
 }
 
+type Rows = Pick<OnlineReader, 'row'>;
+
 const NOTHING: Prior = { eventTimeUs: Number.MIN_SAFE_INTEGER, generation: 0 };
 
+/** Whether the place of these changes follows from what the store holds. */
+export function needPriorValues(codec: ViewCodec, changes: readonly IngestChange[]): boolean {
+  return hasGeneration(codec.view.resolver) || changes.some(({ operation }) => operation === 'delete');
+}
+
 /**
- * What the origin has of a key when it takes a change of it: its store, and the changes of the same request before. A
+ * What the origin has of a key when it stamps a change of it: its store, and the changes before in the same commit. A
  * delete gets the later of its event time and the one found, and the next generation; an upsert gets the generation
- * found (P9.1). Make one for each request, and use it in one synchronous step.
+ * found (P9.1). Make one for each commit and view version, and use it in the synchronous step that appends: then what it
+ * found is what the frame's applied positions say.
  */
 export class PriorValues {
   readonly #codec: ViewCodec;
-  readonly #store: Pick<OnlineReader, 'row'>;
-  readonly #producer: Producer | undefined;
+  readonly #store: Rows;
   readonly #withGeneration: boolean;
-  /** Only where a later change of the request may have to know of an earlier one. */
-  readonly #inRequest: Map<string, Prior> | undefined;
+  /** Only where a later change may have to know of an earlier one. */
+  readonly #inCommit: Map<string, Prior> | undefined;
 
-  constructor(options: {
-    codec: ViewCodec;
-    store: Pick<OnlineReader, 'row'>;
-    producer: Producer | undefined;
-    changes: readonly IngestChange[];
-  }) {
+  constructor(options: { codec: ViewCodec; store: Rows; hasDeletes: boolean }) {
     this.#codec = options.codec;
     this.#store = options.store;
-    this.#producer = options.producer;
     this.#withGeneration = hasGeneration(options.codec.view.resolver);
-    this.#inRequest = options.changes.some(({ operation }) => operation === 'delete') ? new Map() : undefined;
+    this.#inCommit = options.hasDeletes ? new Map() : undefined;
   }
 
-  /** COUNTER_FULL when the change would add a producer to a counter that has no room for one. */
-  place(change: IngestChange): Omit<Change, 'offset'> {
+  place(change: IngestChange, producer: Producer | undefined): Omit<Change, 'offset'> {
     const isDelete = change.operation === 'delete';
-    const { resolver } = this.#codec.view;
     if (!isDelete && !this.#withGeneration) {
-      this.#remember(change, change.eventTimeUs, 0);
+      this.#remember(change, { eventTimeUs: change.eventTimeUs, generation: 0 });
       return change;
     }
     const prior = this.#priorOf(change.key);
     const eventTimeUs = isDelete ? Math.max(change.eventTimeUs, prior.eventTimeUs) : change.eventTimeUs;
-    const generation = this.#withGeneration ? Math.min(prior.generation + (isDelete ? 1 : 0), GENERATION_MAX) : 0;
-    this.#remember(change, Math.max(eventTimeUs, prior.eventTimeUs), generation);
-    const row =
-      resolver.kind === 'counter' && !isDelete && this.#producer !== undefined
-        ? encodeComponent(this.#producer, change.row)
-        : change.row;
+    const raised = prior.generation + (isDelete ? 1 : 0);
+    const generation = this.#withGeneration ? Math.min(raised, GENERATION_MAX) : 0;
+    this.#remember(change, { eventTimeUs, generation });
+    const row = producer === undefined || isDelete ? change.row : encodeComponent(producer, change.row);
     return { ...change, eventTimeUs, generation, row };
   }
 
-  #remember({ key }: IngestChange, eventTimeUs: number, generation: number): void {
-    if (this.#inRequest === undefined) return;
+  #remember({ key }: IngestChange, { eventTimeUs, generation }: Prior): void {
+    if (this.#inCommit === undefined) return;
     const name = key.toString('latin1');
-    const known = this.#inRequest.get(name) ?? NOTHING;
-    this.#inRequest.set(name, {
+    const known = this.#inCommit.get(name) ?? NOTHING;
+    this.#inCommit.set(name, {
       eventTimeUs: Math.max(known.eventTimeUs, eventTimeUs),
       generation: Math.max(known.generation, generation),
     });
   }
 
   #priorOf(key: Buffer): Prior {
-    const known = this.#inRequest?.get(key.toString('latin1')) ?? NOTHING;
+    const known = this.#inCommit?.get(key.toString('latin1')) ?? NOTHING;
     const stored = this.#store.row(this.#codec.rowKey(key));
     if (stored === undefined) return known;
-    if (this.#codec.view.resolver.kind === 'counter') this.#refuseFullCounter(stored);
     const extent = storedExtent(this.#codec, stored);
     return {
       eventTimeUs: Math.max(known.eventTimeUs, extent.eventTimeUs),
       generation: Math.max(known.generation, extent.generation),
     };
   }
+}
 
-  #refuseFullCounter(stored: Buffer): void {
-    const producer = this.#producer;
-    if (producer === undefined || !isLive(stored)) return;
+/** COUNTER_FULL when a change would add a producer to a counter that has no room for one. */
+export function refuseFullCounters(options: {
+  codec: ViewCodec;
+  store: Rows;
+  changes: readonly IngestChange[];
+  producer: Producer | undefined;
+}): void {
+  const { codec, store, changes, producer } = options;
+  if (producer === undefined) return;
+  for (const { operation, key } of changes) {
+    const stored = operation === 'delete' ? undefined : store.row(codec.rowKey(key));
+    if (stored === undefined || !isLive(stored)) continue;
     const start = payloadStart(stored, 0, true);
-    if ((producerCount(stored, start, stored.length) ?? 0) < PRODUCERS_MAX) return;
-    if (hasProducer(stored, start, stored.length, producer.name)) return;
+    if ((producerCount(stored, start, stored.length) ?? 0) < PRODUCERS_MAX) continue;
+    if (hasProducer(stored, start, stored.length, producer.name)) continue;
     throw new AntipodeError(
       'COUNTER_FULL',
       `a counter holds ${PRODUCERS_MAX} producers, ${producer.name} is one more`,
       {
-        where: `view ${this.#codec.view.name}`,
+        where: `view ${codec.view.name}`,
       },
     );
   }

@@ -12,7 +12,15 @@ import type { WriteRecord } from '#sim/workload/write-record';
 /** Writes waiting for an answer at the same time; more are not begun. */
 const OPEN_MAX = 200;
 /** Refusals after which a client tries again, with the same key. */
-const TRY_AGAIN = new Set(['CLOCK_SKEWED', 'NO_HUB', 'NOT_HOLDER', 'OVERLOADED', 'DISK_FULL', 'OUTCOME_UNKNOWN']);
+const TRY_AGAIN = new Set([
+  'REBUILDING',
+  'CLOCK_SKEWED',
+  'NO_HUB',
+  'NOT_HOLDER',
+  'OVERLOADED',
+  'DISK_FULL',
+  'OUTCOME_UNKNOWN',
+]);
 
 export interface ClientOutcomes {
   /** Told done by this region itself at this moment. */
