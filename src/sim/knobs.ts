@@ -1,5 +1,6 @@
 import type { AcknowledgeRule } from '#core/failover/acknowledge';
 import type { SeededRandom } from '#sim/kernel/seeded-random';
+import { drawMergeStyles, type MergeStyle } from '#sim/workload/merge-styles';
 
 export interface NetworkKnobs {
   readonly oneWayMsMin: number;
@@ -32,6 +33,8 @@ export interface NamespaceKnobs {
   readonly acknowledge: AcknowledgeRule;
   readonly lossy: 'allow' | 'refuse';
   readonly views: number;
+  /** How each of them merges. */
+  readonly merges: readonly MergeStyle[];
 }
 
 export interface WorkloadKnobs {
@@ -172,8 +175,9 @@ export function drawKnobs(random: SeededRandom): Knobs {
   const namespaces = Array.from({ length: random.chance(0.25) ? 2 : 1 }, (_, index): NamespaceKnobs => {
     const barred = random.chance(0.2) ? random.pick(regions) : undefined;
     const promotable = regions.filter((name) => name !== barred);
-    return {
-      name: ['flights', 'weather'][index] as string,
+    const name = ['flights', 'weather'][index] as string;
+    const drawn: Omit<NamespaceKnobs, 'merges'> = {
+      name,
       replication: random.fork(`replication ${index}`).chance(0.25) ? 'active-active' : 'active-passive',
       partitions: random.pick([1, 1, 1, 2, 4]),
       initialHub: random.pick(promotable),
@@ -184,6 +188,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       ...drawAcknowledge(random, promotable),
       views: random.pick([1, 1, 2]),
     };
+    return { ...drawn, merges: drawMergeStyles(random.fork(`merges of ${name}`), drawn.views) };
   });
   const oneWayMsMax = random.logBetween(1, 150);
   // Few kinds in one run go deeper, many meet each other.

@@ -19,6 +19,7 @@ import { brokenAudits, FinalState, type Shortcoming } from '#sim/oracle/final-st
 import { FrameArchive } from '#sim/oracle/frame-archive';
 import { FreshnessOracle } from '#sim/oracle/freshness';
 import { holdUpToSeals, limitOf } from '#sim/oracle/lease-view';
+import { ReferenceMerge } from '#sim/oracle/reference-merge';
 import { RegionHistory } from '#sim/oracle/region-history';
 import { type Oracle, Violations } from '#sim/oracle/violations';
 import { makeReport, type SimReport } from '#sim/report';
@@ -32,7 +33,7 @@ const EVENTS_MAX = 6_000_000;
 /** How often after the heal it is looked whether all agree, ms. */
 const LOOK_MS = 500;
 /** What is wrong with these once everything has arrived does not get right by itself. */
-const LASTING: ReadonlySet<Oracle> = new Set(['I3', 'I4', 'I5', 'I9', 'I12', 'once']);
+const LASTING: ReadonlySet<Oracle> = new Set(['I3', 'I4', 'I5', 'I7', 'I9', 'I12', 'once']);
 const WRONG_LOOKS_MAX = 10;
 /** How long they must go on agreeing, ms. */
 const STAY_MS = 4000;
@@ -76,6 +77,7 @@ export class Simulation {
   readonly #candidates = new Set<string>();
   readonly #views: readonly FeatureView[];
   readonly #archive: FrameArchive;
+  readonly #merge: ReferenceMerge;
   readonly #finalStates = new Map<string, FinalState>();
   readonly #freshness: FreshnessOracle;
   readonly #mutant: Mutant | undefined;
@@ -101,6 +103,7 @@ export class Simulation {
       regions: this.regions,
       violations: this.violations,
     });
+    this.#merge = new ReferenceMerge(this.#views);
     const machine = (name: string) => ({
       name,
       kernel,
@@ -153,7 +156,8 @@ export class Simulation {
     const views = this.#views.filter((view) => view.namespace === namespace.name);
     return new FinalState({
       namespace,
-      versions: views.map(({ version }) => version),
+      views,
+      merge: this.#merge,
       writes: this.clients.writes,
       archive: this.#archive,
     });
@@ -302,6 +306,7 @@ export class Simulation {
       region: name,
       kernel: this.kernel,
       archive: this.#archive,
+      merge: this.#merge,
       violations: this.violations,
       freshness: this.#freshness,
       conflicts: new ConflictHistory({ archive: this.#archive, views: this.#views }),

@@ -1,3 +1,4 @@
+import { encodeComponent } from '#core/codec/counter-state';
 import type { IngestChange } from '#region/engine-api';
 import type { DecodedFrame, PlacedChange } from '#sim/oracle/decoded-frame';
 import { ackedChanges, type WriteRecord } from '#sim/workload/write-record';
@@ -28,7 +29,9 @@ class ChangeIndex {
   find(write: WriteRecord, change: IngestChange): readonly PlacedChange[] {
     if (change.operation === 'upsert') {
       const rowKey = write.version.slice(0, 16) + change.key.toString('hex');
-      return this.#upserts.get(`${rowKey} ${change.row.toString('hex')}`) ?? [];
+      const { producer } = write.request;
+      const row = producer === undefined ? change.row : encodeComponent(producer, change.row);
+      return this.#upserts.get(`${rowKey} ${row.toString('hex')}`) ?? [];
     }
     return this.ofKey(write).filter(({ operation, key }) => operation === 'delete' && key.equals(change.key));
   }
@@ -93,7 +96,9 @@ export function repeatedChanges(
   for (const origin of origins) {
     const index = new ChangeIndex(valid.filter((frame) => origin === undefined || frame.origin === origin));
     for (const write of writes) {
-      const { changes } = write.request;
+      const { changes, idempotencyKey, producer } = write.request;
+      // Totals may be sent again without a key: a second copy merges with the first.
+      if (idempotencyKey === undefined && producer !== undefined) continue;
       const ofKey = index.ofKey(write);
       const twice = changes.find((change) => change.operation === 'upsert' && index.find(write, change).length > 1);
       if (twice === undefined && ofKey.length <= changes.length) continue;

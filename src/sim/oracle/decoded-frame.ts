@@ -19,6 +19,13 @@ export interface PlacedChange {
   /** Of the stream in which it first appeared. */
   readonly incarnation: string;
   readonly seq: number;
+  readonly generation: number;
+  /** Places of the features of a partial row; undefined: all. */
+  readonly features: readonly number[] | undefined;
+  /** Where it stands now: the same as above unless it was replayed. */
+  readonly at: { readonly stream: StreamKey; readonly seq: number };
+  /** Positions that its origin had applied when it made it. */
+  readonly seen: ReadonlyMap<StreamKey, number>;
 }
 
 export interface DecodedFrame {
@@ -44,7 +51,8 @@ const VERSION_PREFIX_DIGITS = 16;
 /** What a logged envelope says, spelled out for the oracles. */
 export function decodeForOracle(bytes: Uint8Array): DecodedFrame {
   const { frame, hash } = decodeFrame(bytes);
-  const original = frame.replay?.original ?? { stream: frame.stream, from: frame.from, hlc: frame.hlc };
+  const original = frame.replay?.original ?? frame;
+  const seen = new Map(original.applied.map(({ stream, seq }) => [stream, seq]));
   const raw = frame.kind === 'rows' ? decodeChanges(frame.payload, frame.to - frame.from) : [];
   return {
     stream: frame.stream,
@@ -59,7 +67,7 @@ export function decodeForOracle(bytes: Uint8Array): DecodedFrame {
     counter: frame.hlc.counter,
     applied: new Map(frame.applied.map(({ stream, seq }) => [stream, seq])),
     keys: frame.idempotency.map(({ key, from, to }) => ({ key, from, to })),
-    changes: raw.map((change) => ({
+    changes: raw.map((change, index) => ({
       id: `${original.stream}#${original.from + change.offset + 1}`,
       version: frame.viewVersion,
       rowKey: frame.viewVersion.slice(0, VERSION_PREFIX_DIGITS) + change.key.toString('hex'),
@@ -72,21 +80,10 @@ export function decodeForOracle(bytes: Uint8Array): DecodedFrame {
       origin: parseStreamKey(original.stream)?.origin ?? '',
       incarnation: parseStreamKey(original.stream)?.incarnation ?? '',
       seq: original.from + change.offset + 1,
+      generation: change.generation ?? 0,
+      features: change.features,
+      at: { stream: frame.stream, seq: frame.from + index + 1 },
+      seen,
     })),
   };
-}
-
-/** Bytes in which a store holds a change, by the description of the format alone. */
-export function storedBytes(change: PlacedChange): string {
-  const origin = Buffer.from(change.origin, 'utf8');
-  const head = Buffer.alloc(19);
-  head.writeBigUInt64BE(BigInt(change.eventTimeUs) + (1n << 63n), 0);
-  head.writeUIntBE(change.wallMs, 8, 6);
-  head.writeUInt32BE(change.counter, 14);
-  head.writeUInt8(origin.length, 18);
-  const flag = Buffer.from([change.operation === 'upsert' ? 1 : 0]);
-  const id = Buffer.alloc(14);
-  id.write(change.incarnation, 0, 'hex');
-  id.writeUIntBE(change.seq, 8, 6);
-  return Buffer.concat([head, origin, flag, id, change.row]).toString('hex');
 }

@@ -1,3 +1,4 @@
+import type { FeatureView } from '#core/model/feature-view';
 import type { StreamKey } from '#core/model/stream';
 import type { OnlineStore } from '#ports/online-store';
 import { verifyAudit } from '#region/audit/audit-log';
@@ -6,8 +7,9 @@ import type { RunningRegion } from '#sim/machine/region-machine';
 import { lostChanges, repeatedChanges } from '#sim/oracle/acknowledged';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
 import { type PlainLease, withoutLease } from '#sim/oracle/lease-view';
+import { misplacedChanges } from '#sim/oracle/prior-changes';
 import { rareMerges } from '#sim/oracle/rare-merges';
-import { referenceRows } from '#sim/oracle/reference-merge';
+import type { ReferenceMerge } from '#sim/oracle/reference-merge';
 import { type NamedLog, tailFrames, type ValidFrames, validFrames } from '#sim/oracle/valid-frames';
 import type { Oracle } from '#sim/oracle/violations';
 import type { WriteRecord } from '#sim/workload/write-record';
@@ -20,9 +22,9 @@ export interface Shortcoming {
 const PREFIX_BYTES = 8;
 
 /** Rows of one store that belong to some view versions, as text. */
-function rowsOf(store: OnlineStore, versions: readonly string[]): Map<string, string> {
+function rowsOf(store: OnlineStore, views: readonly FeatureView[]): Map<string, string> {
   const rows = new Map<string, string>();
-  for (const version of versions) {
+  for (const { version } of views) {
     const prefix = Buffer.from(version, 'hex').subarray(0, PREFIX_BYTES);
     for (const [key, value] of store.scan(prefix, undefined, Number.MAX_SAFE_INTEGER))
       rows.set(key.toString('hex'), value.toString('hex'));
@@ -53,7 +55,8 @@ interface LogVerdict {
  */
 export class FinalState {
   readonly #namespace: NamespaceKnobs;
-  readonly #versions: readonly string[];
+  readonly #views: readonly FeatureView[];
+  readonly #merge: ReferenceMerge;
   readonly #writes: readonly WriteRecord[];
   readonly #archive: FrameArchive;
   #frames: ValidFrames['frames'] = [];
@@ -61,12 +64,14 @@ export class FinalState {
 
   constructor(options: {
     namespace: NamespaceKnobs;
-    versions: readonly string[];
+    views: readonly FeatureView[];
+    merge: ReferenceMerge;
     writes: readonly WriteRecord[];
     archive: FrameArchive;
   }) {
     this.#namespace = options.namespace;
-    this.#versions = options.versions;
+    this.#views = options.views;
+    this.#merge = options.merge;
     this.#writes = options.writes;
     this.#archive = options.archive;
   }
@@ -94,7 +99,7 @@ export class FinalState {
     found.push(...findings.filter(({ oracle }) => complete || oracle !== 'I1'));
     let first: Map<string, string> | undefined;
     for (const [region, { store }] of regions) {
-      const rows = rowsOf(store, this.#versions);
+      const rows = rowsOf(store, this.#views);
       const between = first === undefined ? undefined : difference(first, rows);
       if (between !== undefined) found.push({ oracle: 'I3', text: `${region} and ${regions[0]?.[0]}: ${between}` });
       const fromReference = difference(reference, rows);
@@ -116,12 +121,15 @@ export class FinalState {
     const of = JSON.stringify([lease.epoch, acked, ...ends, ...logs.flatMap(({ log }) => log.bytes())]);
     if (this.#verdict?.of === of) return this.#verdict;
     const tails = this.#namespace.tail === 'keep' ? tailFrames(lease, logs, this.#archive) : [];
-    const findings = [
+    const changes = frames.flatMap((frame) => frame.changes);
+    const findings: Shortcoming[] = [
       ...lostChanges({ writes, valid: frames, tails }),
       ...repeatedChanges(frames, writes, this.#namespace.replication),
+      ...misplacedChanges(changes, this.#views).map((text) => ({ oracle: 'I7' as const, text })),
+      ...this.#merge.wronglyServed(changes).map((text) => ({ oracle: 'I4' as const, text })),
     ];
     this.#frames = frames;
-    this.#verdict = { of, findings, reference: referenceRows(frames.flatMap(({ changes }) => changes)) };
+    this.#verdict = { of, findings, reference: this.#merge.rows(changes) };
     return this.#verdict;
   }
 }

@@ -3,10 +3,10 @@ import type { ChangeLog, LoggedFrame } from '#ports/change-log';
 import type { ApplyBatch } from '#ports/online-store';
 import type { SimKernel } from '#sim/kernel/kernel';
 import type { ConflictHistory } from '#sim/oracle/conflict-history';
-import { storedBytes } from '#sim/oracle/decoded-frame';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
 import type { FreshnessOracle } from '#sim/oracle/freshness';
 import { limitOf, type PlainLease } from '#sim/oracle/lease-view';
+import type { ReferenceMerge } from '#sim/oracle/reference-merge';
 import type { Violations } from '#sim/oracle/violations';
 
 interface KnownLease {
@@ -28,6 +28,7 @@ export class RegionHistory {
   readonly region: string;
   readonly #kernel: SimKernel;
   readonly #archive: FrameArchive;
+  readonly #merge: ReferenceMerge;
   readonly #violations: Violations;
   readonly #freshness: FreshnessOracle;
   readonly #known = new Map<string, KnownLease>();
@@ -46,6 +47,7 @@ export class RegionHistory {
     region: string;
     kernel: SimKernel;
     archive: FrameArchive;
+    merge: ReferenceMerge;
     violations: Violations;
     freshness: FreshnessOracle;
     conflicts: ConflictHistory;
@@ -54,6 +56,7 @@ export class RegionHistory {
     this.region = options.region;
     this.#kernel = options.kernel;
     this.#archive = options.archive;
+    this.#merge = options.merge;
     this.#violations = options.violations;
     this.#freshness = options.freshness;
   }
@@ -147,7 +150,8 @@ export class RegionHistory {
         position = logged.to;
         const decoded = this.#archive.decode(logged.bytes);
         this.conflicts.placed(decoded);
-        for (const change of decoded.changes) expected.push({ rowKey: change.rowKey, value: storedBytes(change) });
+        for (const change of decoded.changes)
+          expected.push({ rowKey: change.rowKey, value: this.#merge.stored([change]) });
       }
       if (position !== to)
         this.#violations.add(

@@ -7,6 +7,7 @@ export const ORACLES = [
   'I3',
   'I4',
   'I5',
+  'I7',
   'I8',
   'I9',
   'I12',

@@ -1,13 +1,13 @@
 import { ViewCodec } from '#core/codec/view-codec';
 import { toAntipodeError } from '#core/errors';
 import type { FeatureView } from '#core/model/feature-view';
-import type { IngestChange, IngestResult } from '#region/engine-api';
+import type { IngestResult } from '#region/engine-api';
 import type { SimKernel } from '#sim/kernel/kernel';
 import type { SeededRandom } from '#sim/kernel/seeded-random';
 import type { WorkloadKnobs } from '#sim/knobs';
 import type { RegionMachine } from '#sim/machine/region-machine';
-import { EPOCH_MS } from '#sim/machine/sim-clock';
-import type { WriteRecord } from '#sim/workload/write-record';
+import { ChangeMaker } from '#sim/workload/change-maker';
+import { mayRepeat, type WriteRecord } from '#sim/workload/write-record';
 
 /** Writes waiting for an answer at the same time; more are not begun. */
 const OPEN_MAX = 200;
@@ -40,6 +40,7 @@ export class Clients {
   /** Those that clients ask. */
   #regions: readonly RegionMachine[];
   readonly #codecs: readonly ViewCodec[];
+  readonly #maker: ChangeMaker;
   readonly #observer: ClientOutcomes;
   #open = 0;
   #running = false;
@@ -57,6 +58,7 @@ export class Clients {
     this.#knobs = options.knobs;
     this.#regions = options.regions;
     this.#codecs = options.views.map((view) => new ViewCodec(view));
+    this.#maker = new ChangeMaker({ ...options, nowMs: () => options.kernel.nowMs });
     this.#observer = options.observer;
   }
 
@@ -121,7 +123,7 @@ export class Clients {
         view: codec.view.name,
         version: codec.view.version,
         idempotencyKey: keyless ? undefined : name,
-        changes: Array.from({ length: count }, (_, index) => this.#change(codec, `${name}.${index}`, keyless)),
+        ...this.#maker.make(codec, name, count, keyless),
       },
       ackedMs: undefined,
       heldBack: new Set(),
@@ -133,23 +135,9 @@ export class Clients {
     return write;
   }
 
-  #change(codec: ViewCodec, name: string, upsertOnly: boolean): IngestChange {
-    const { keys, hotShare, deleteShare, eventTimeStepMs, eventTimeSpreadMs, rowBytesMax } = this.#knobs;
-    const random = this.#random;
-    const id = random.chance(hotShare) ? random.integer(2) : random.integer(keys);
-    const ahead = random.chance(0.002) ? 400_000 : 0;
-    const exactMs = EPOCH_MS + this.#kernel.nowMs + random.between(-eventTimeSpreadMs, eventTimeSpreadMs / 2) + ahead;
-    const eventTimeUs = Math.floor(exactMs / eventTimeStepMs) * eventTimeStepMs * 1000;
-    const key = codec.encodeKey([`k${id}`]);
-    if (!upsertOnly && random.chance(deleteShare))
-      return { operation: 'delete', eventTimeUs, key, row: Buffer.alloc(0) };
-    const padding = random.chance(0.1) ? null : 'x'.repeat(random.integer(rowBytesMax));
-    return { operation: 'upsert', eventTimeUs, key, row: codec.encodeRow([padding, name]) };
-  }
-
   /** Tries until told done or out of tries. */
   #persist(write: WriteRecord, attempt: number): void {
-    const keyed = write.request.idempotencyKey !== undefined;
+    const keyed = mayRepeat(write);
     // A client in a hurry asks twice at once, perhaps the same region.
     if (keyed && this.#random.chance(this.#knobs.hedgeShare)) this.#once(write);
     this.#open++;

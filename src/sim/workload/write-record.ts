@@ -23,3 +23,8 @@ export function ackedChanges(write: WriteRecord): IngestChange[] {
   if (write.ackedMs === undefined) return [];
   return write.request.changes.filter((_, index) => !write.heldBack.has(index));
 }
+
+/** A write that changes nothing when it comes again: by its key, or because it merges with itself. */
+export function mayRepeat({ request }: WriteRecord): boolean {
+  return request.idempotencyKey !== undefined || request.producer !== undefined;
+}
