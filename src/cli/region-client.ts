@@ -1,7 +1,7 @@
 import { AntipodeError, ERROR_CODES, type ErrorCode } from '#core/errors';
 import type { FeatureView } from '#core/model/feature-view';
 import type { AuditEntry, AuditVerdict, IngestResult } from '#region/engine-api';
-import type { RegionStatus } from '#region/status';
+import type { ConflictCount, RegionStatus } from '#region/status';
 import { CHANGE_BATCH_CONTENT_TYPE } from '#server/change-batch';
 import { readJson } from '#server/json/read-json';
 import { exactJson } from './exact-json.ts';
@@ -13,6 +13,8 @@ const TIMEOUT_MS = 5_000;
 const INGEST_TIMEOUT_MS = 50_000;
 /** A failover may have to wait for a lease to lapse and a store to catch up. */
 const FAILOVER_TIMEOUT_MS = 120_000;
+/** Conflicts asked for at a time. */
+const CONFLICTS_PAGE = 500;
 
 export interface OnlineFeatures {
   readonly names: readonly string[];
@@ -29,6 +31,44 @@ export interface FailoverResult {
   readonly epoch: number;
   readonly lossy: boolean;
   readonly durationMs: number;
+}
+
+/** One of the two writes of a conflict, as the face writes it. */
+export interface ListedSide {
+  /** `stream#seq` */
+  readonly change: string;
+  readonly origin: string;
+  readonly operation: 'upsert' | 'delete';
+  readonly eventTime: string;
+  readonly acceptedAtMs: number;
+  readonly counter: number;
+  readonly valueBytes: number;
+  /** Null for a delete, and for what was too large to keep. */
+  readonly values: Readonly<Record<string, unknown>> | null;
+}
+
+export interface ListedConflict {
+  readonly cursor: string;
+  readonly view: string;
+  readonly version: string;
+  readonly kind: 'concurrent' | 'undecidable';
+  readonly winner: 'stored' | 'incoming' | 'merged';
+  readonly rule: string;
+  readonly atMs: number;
+  readonly key: Readonly<Record<string, unknown>> | null;
+  readonly keyBytes: string;
+  readonly features: readonly string[] | null;
+  readonly stored: ListedSide;
+  readonly incoming: ListedSide;
+}
+
+/** Conditions of a listing of conflicts, in the words of the route. */
+export interface ConflictFilter {
+  readonly view?: string | undefined;
+  readonly key?: string | undefined;
+  readonly pair?: string | undefined;
+  readonly afterMs?: number | undefined;
+  readonly limit: number;
 }
 
 interface Call {
@@ -131,6 +171,26 @@ export class RegionClient {
       changes: true,
     });
     return answer as FailoverResult;
+  }
+
+  /** Up to `limit` conflicts, page after page. Integers beyond 2^53 are bigints. */
+  async conflicts({ view, key, pair, afterMs, limit }: ConflictFilter): Promise<ListedConflict[]> {
+    const found: ListedConflict[] = [];
+    let after: string | null = null;
+    do {
+      const query = new URLSearchParams({ limit: String(Math.min(CONFLICTS_PAGE, limit - found.length)) });
+      const conditions = { view, key, pair, after_ms: afterMs?.toString(), after: after ?? undefined };
+      for (const [name, value] of Object.entries(conditions)) if (value !== undefined) query.set(name, value);
+      const { body } = await this.#call({ path: `/v1/conflicts?${query}` });
+      const page = readJson(body) as { conflicts: readonly ListedConflict[]; next: string | null };
+      found.push(...page.conflicts);
+      after = page.next;
+    } while (after !== null && found.length < limit);
+    return found;
+  }
+
+  async conflictCounts(): Promise<readonly ConflictCount[]> {
+    return ((await this.#json({ path: '/v1/conflicts/counts' })) as { views: readonly ConflictCount[] }).views;
   }
 
   async auditEntries(options: { readonly after: number; readonly limit: number }): Promise<readonly AuditEntry[]> {

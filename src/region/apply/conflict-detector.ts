@@ -96,7 +96,7 @@ export class ConflictDetector {
       if (lostInStream(winner, stored, 0, incoming, 0)) this.#batch.superseded(span.codec.view.name);
       return;
     }
-    this.#compare(span, key, stored, incoming, [{ winner, storedAt: 0, incomingAt: 0, feature: null }]);
+    this.#compare(span, key, Buffer.from(stored), incoming, [{ winner, storedAt: 0, incomingAt: 0, feature: null }]);
   }
 
   /** Cells that came from the same stored change are one comparison. */
@@ -134,10 +134,12 @@ export class ConflictDetector {
       }
     }
     if (lost) this.#batch.superseded(view.name);
-    for (const verdicts of byChange.values()) this.#compare(span, key, stored, incoming, verdicts);
+    if (byChange.size === 0) return;
+    const kept = Buffer.from(stored);
+    for (const verdicts of byChange.values()) this.#compare(span, key, kept, incoming, verdicts);
   }
 
-  /** Two changes of different streams; the verdicts are of the same two. */
+  /** Two changes of different streams; the verdicts are of the same two. `stored` is a copy: looking up overwrites the original. */
   #compare(span: Span, key: Buffer, stored: Buffer, incoming: Buffer, verdicts: readonly Verdict[]): void {
     const [first] = verdicts;
     assert(first !== undefined, 'a comparison compares something');

@@ -40,6 +40,8 @@ class Bench {
   readonly store = new KvOnlineStore(new MemoryKv(new MemoryDisk()));
   readonly #logs = new Map<string, LoggedFrame[]>();
   readonly #applied = new Map<string, number>();
+  /** What is stored is handed over as LMDB does it: in a buffer that the next read of anything overwrites. */
+  readonly #shared = Buffer.alloc(64 * 1024);
   readonly seals: Record<string, number> = {};
   watch: ConflictWatch;
 
@@ -56,8 +58,10 @@ class Bench {
         const seal = this.seals[stream];
         return seal === undefined ? { kind: 'open', epoch: 1 } : { kind: 'sealed', epoch: 1, seal };
       },
-      read: (stream: string, after: number) =>
-        (this.#logs.get(stream) ?? []).filter(({ to }) => to > after).slice(0, 1),
+      read: (stream: string, after: number) => {
+        this.#shared.fill(0xff);
+        return (this.#logs.get(stream) ?? []).filter(({ to }) => to > after).slice(0, 1);
+      },
     };
     return new ConflictWatch({ store: this.store, namespaces: new Map([['flights', held]]), keptMax });
   }
@@ -111,7 +115,8 @@ class Bench {
       batch,
       (key, stored, incoming, index) => {
         const decision = merge(stored, incoming);
-        watch.decided(key, stored, incoming, index, decision);
+        stored.copy(this.#shared);
+        watch.decided(key, this.#shared.subarray(0, stored.length), incoming, index, decision);
         return decision;
       },
       () => watch.records(),
