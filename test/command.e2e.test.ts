@@ -21,7 +21,7 @@ import {
   until,
 } from './support/local-topology.ts';
 
-const COMMANDS = ['init', 'up', 'status', 'ingest', 'get', 'failover', 'certs', 'audit', 'doctor', 'run-region'];
+const COMMANDS = ['init', 'up', 'status', 'ingest', 'get', 'conflicts', 'failover', 'certs', 'audit', 'doctor', 'run-region'];
 
 suite('the antipode command', () => {
   test('init, up, ingest, get, status, failover, audit, doctor: each example works when pasted', async (t) => {
@@ -80,6 +80,10 @@ suite('the antipode command', () => {
       ['ap-south', 'eu-west', 'us-east'].map((region) => [region, 'serving', 12]),
     );
     assert.match((await run('status')).stdout, /us-east to eu-west +connected/);
+
+    const { conflicts } = JSON.parse((await run('conflicts', '--json')).stdout);
+    assert.deepEqual(conflicts, [], 'one hub made all writes');
+    assert.match((await run('conflicts', '--counts')).stdout, /^MET BY +VIEW +BETWEEN/);
 
     const unasked = await run('failover', 'default', '--to', 'eu-west');
     assert.deepEqual([unasked.code, /Add --yes/.test(unasked.stderr)], [2, true]);
