@@ -135,8 +135,11 @@ export class RegionMachine extends Machine {
   }
 
   override replaceDisks(image: MachineImage | undefined): void {
-    this.setup?.history.disksReplaced();
     super.replaceDisks(image);
+    const mark = new KvJournal(new MemoryKv(this.log)).get('store-mark');
+    const clean = mark !== undefined && Buffer.from(mark).includes('"clean":true');
+    // A copy of an orderly stop is whole: the region may go on with it.
+    this.setup?.history.disksReplaced(clean ? new KvOnlineStore(new MemoryKv(this.store)).checkpoints() : undefined);
   }
 
   protected override role(): CrashRole {

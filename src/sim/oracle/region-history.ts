@@ -76,10 +76,15 @@ export class RegionHistory {
     this.#untrusted = true;
   }
 
-  /** Other disks stand in the machine: of clock readings that only the lost ones knew nothing can be asked. */
-  disksReplaced(): void {
+  /**
+   * Other disks stand in the machine: of clock readings that only the lost ones knew nothing can be asked. `kept`: positions
+   * of a store that its region stopped in order, and may go on with.
+   */
+  disksReplaced(kept: ReadonlyMap<StreamKey, number> | undefined): void {
     this.#freshness.disksReplaced(this.region);
-    this.#untrusted = true;
+    this.#untrusted = kept === undefined;
+    this.#applied.clear();
+    for (const [stream, seq] of kept ?? []) this.#applied.set(stream, seq);
     this.#greatest = { wallMs: 0, counter: -1 };
     this.#floor = this.#greatest;
     this.#lastReadings.clear();
