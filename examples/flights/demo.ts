@@ -2,6 +2,7 @@
 //
 //   npm run demo                               and watch; the regions stay up until Ctrl-C
 //   npm run demo -- --once --report out.json   unattended; exits 1 when a promise is broken
+//   npm run demo -- --active-active            every region accepts writes; a partition, and the conflicts it makes
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ import { SystemHost } from '#adapters/system/system-host';
 import { clientToken } from '#cli/project/tokens';
 import { Topology } from '#cli/topology';
 import { toAntipodeError } from '#core/errors';
+import { runActive } from './demo/active.ts';
 import { FlightsIngest } from './demo/ingest.ts';
 import { Observer } from './demo/observe.ts';
 import { makeProject } from './demo/project.ts';
@@ -28,6 +30,8 @@ const { values: flags } = parseArgs({
   options: {
     once: { type: 'boolean', default: false },
     report: { type: 'string' },
+    'active-active': { type: 'boolean', default: false },
+    rows: { type: 'string', default: '60000' },
     rate: { type: 'string', default: '12000' },
     keep: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
@@ -35,6 +39,7 @@ const { values: flags } = parseArgs({
 });
 if (flags.help) {
   console.log('npm run demo -- [--once] [--report FILE] [--rate ROWS_PER_SECOND] [--keep]');
+  console.log('npm run demo -- --active-active [--once] [--report FILE] [--rows ROWS] [--keep]');
   process.exit(0);
 }
 
@@ -63,7 +68,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 }
 
 try {
-  const report = await run();
+  const report = flags['active-active'] ? await runTogether() : await run();
   await cleanUp();
   process.exitCode = report;
 } catch (caught) {
@@ -71,6 +76,25 @@ try {
   if (!interrupted) console.error(`\nerror ${error.code}: ${error.message}\n${error.remedy}\n${error.stack ?? ''}`);
   await cleanUp();
   process.exitCode = 1;
+}
+
+function runTogether(): Promise<number> {
+  return runActive({
+    base: import.meta.dirname,
+    screen,
+    cleanups,
+    once: flags.once,
+    keep: flags.keep,
+    rows: Number(flags.rows),
+    report: flags.report,
+    seen: waitUntilSeen,
+  });
+}
+
+function waitUntilSeen(): Promise<void> {
+  return new Promise((resolve) => {
+    seenEnough = resolve;
+  });
 }
 
 async function run(): Promise<number> {
@@ -152,11 +176,7 @@ async function run(): Promise<number> {
     screen.say(
       'the regions are compared at the end: press Ctrl-C in this terminal when you have seen enough of the dashboard',
     );
-  if (!flags.once) {
-    await new Promise<void>((resolve) => {
-      seenEnough = resolve;
-    });
-  }
+  if (!flags.once) await waitUntilSeen();
 
   await observer.stop();
   await topology.stop();

@@ -32,7 +32,12 @@ export interface DemoProject {
  * Copies the example project into `folder` for one run: free ports where the usual ones are taken, and every link between
  * regions led through a delaying proxy.
  */
-export async function makeProject(options: { readonly base: string; readonly folder: string }): Promise<DemoProject> {
+export async function makeProject(options: {
+  readonly base: string;
+  readonly folder: string;
+  /** Another way of replication than the example's. */
+  readonly replication?: 'active-active';
+}): Promise<DemoProject> {
   const { base, folder } = options;
   mkdirSync(join(folder, 'features'), { recursive: true });
   const document = parseDocument(readFileSync(join(base, 'antipode.yaml'), 'utf8'));
@@ -59,6 +64,8 @@ export async function makeProject(options: { readonly base: string; readonly fol
     }
   }
   document.set('links', document.createNode(links));
+  if (options.replication !== undefined)
+    document.setIn(['namespaces', 'flights'], document.createNode({ replication: options.replication }));
   document.commentBefore = null;
   writeFileSync(join(folder, 'antipode.yaml'), document.toString());
   for (const file of readdirSync(join(base, 'features')))

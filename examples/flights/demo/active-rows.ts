@@ -1,0 +1,77 @@
+import { DuckDbOfflineStore } from '#adapters/duckdb/duckdb-offline-store';
+import type { Project } from '#adapters/project-files/load-project';
+import { ViewCodec } from '#core/codec/view-codec';
+import type { OfflineRow } from '#ports/offline-store';
+
+export const ACTIVE_VIEW = 'route_daily';
+const BATCH_ROWS = 2000;
+/** Conflicts are kept up to a number; these leave room in every region's ledger. */
+const SHARED_ROWS_MAX = 6000;
+const HANDED_ROWS_MAX = 1500;
+
+/** One row for one region to write. */
+export interface Assigned {
+  readonly region: string;
+  readonly row: OfflineRow;
+}
+
+/** What is written when; the demo knows from this alone which pairs of writes are concurrent. */
+export interface Assignment {
+  /** Before the partition; each row in one region only. */
+  readonly before: readonly Assigned[];
+  /** Of `before`, written once more in another region after everything has arrived everywhere: no conflict. */
+  readonly handed: readonly Assigned[];
+  /** During the partition, in one region only. */
+  readonly during: readonly Assigned[];
+  /** During the partition, with other values in two regions that cannot hear each other: one conflict a row. */
+  readonly shared: readonly (readonly [Assigned, Assigned])[];
+}
+
+/** The first `count` rows of the view, computed from the flights. */
+export async function flightRows(
+  project: Project,
+  count: number,
+): Promise<{ codec: ViewCodec; rows: readonly OfflineRow[] }> {
+  const view = project.views.find(({ name }) => name === ACTIVE_VIEW);
+  if (view === undefined) throw new Error(`the project has no view ${ACTIVE_VIEW}`);
+  const codec = new ViewCodec(view);
+  const offline = await DuckDbOfflineStore.open({ projectFolder: project.folder });
+  const rows: OfflineRow[] = [];
+  try {
+    const { batches } = await offline.compute({ codec, batchRows: BATCH_ROWS });
+    for await (const batch of batches) {
+      rows.push(...batch.rows.slice(0, count - rows.length));
+      if (rows.length >= count) break;
+    }
+  } finally {
+    await offline.close();
+  }
+  return { codec, rows };
+}
+
+export function assign(codec: ViewCodec, rows: readonly OfflineRow[], regions: readonly string[]): Assignment {
+  const sharedCount = Math.min(SHARED_ROWS_MAX, Math.floor(rows.length / 5));
+  const handedCount = Math.min(HANDED_ROWS_MAX, Math.floor(rows.length / 20));
+  const regionAt = (index: number): string => regions[index % regions.length] as string;
+  const own = rows.slice(sharedCount + handedCount).map((row, index) => ({ region: regionAt(index), row }));
+  const handed = rows.slice(sharedCount, sharedCount + handedCount);
+  const half = Math.floor(own.length / 2);
+  return {
+    before: [...own.slice(0, half), ...handed.map((row, index) => ({ region: regionAt(index), row }))],
+    handed: handed.map((row, index) => changed(codec, row, regions, regionAt(index + 1))),
+    during: own.slice(half),
+    shared: rows
+      .slice(0, sharedCount)
+      .map((row, index) => [
+        changed(codec, row, regions, regionAt(index)),
+        changed(codec, row, regions, regionAt(index + 1)),
+      ]),
+  };
+}
+
+/** The same flights as one region counts them: its own number of flights, the same key and event time. */
+function changed(codec: ViewCodec, row: OfflineRow, regions: readonly string[], region: string): Assigned {
+  const values = codec.decodeRow(row.row);
+  values[0] = Number(values[0]) + 1000 * (regions.indexOf(region) + 1);
+  return { region, row: { ...row, row: codec.encodeRow(values) } };
+}
