@@ -21,7 +21,19 @@ import {
   until,
 } from './support/local-topology.ts';
 
-const COMMANDS = ['init', 'up', 'status', 'ingest', 'get', 'conflicts', 'failover', 'certs', 'audit', 'doctor', 'run-region'];
+const COMMANDS = [
+  'init',
+  'up',
+  'status',
+  'ingest',
+  'get',
+  'conflicts',
+  'failover',
+  'certs',
+  'audit',
+  'doctor',
+  'run-region',
+];
 
 suite('the antipode command', () => {
   test('init, up, ingest, get, status, failover, audit, doctor: each example works when pasted', async (t) => {

@@ -52,8 +52,10 @@ export class Readers {
     this.#paused.delete(region);
   }
 
+  /** Reads on their way are broken off, and are nobody's errors. */
   stop(): void {
     for (const timer of this.#timers) clearInterval(timer);
+    for (const region of this.tallies.keys()) this.#paused.add(region);
     this.#agent.destroy();
   }
 
