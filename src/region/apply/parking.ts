@@ -45,6 +45,12 @@ export class Parking {
     return false;
   }
 
+  /** Until when the frame's stream has to wait; undefined when the frame may be applied now. */
+  delays(frame: Frame): number | undefined {
+    const untilMs = dueMs(frame);
+    return untilMs > this.#clock.wallMs() ? untilMs : undefined;
+  }
+
   park(stream: StreamKey, untilMs: number): void {
     this.#untilMs.set(stream, untilMs);
     this.#sleep();
