@@ -10,6 +10,7 @@ import { trapRealTime } from '#sim/kernel/traps';
 import { drawKnobs, type FaultKind, type Knobs, type NamespaceKnobs } from '#sim/knobs';
 import { ControlMachine } from '#sim/machine/control-machine';
 import { RegionMachine, type RunningRegion } from '#sim/machine/region-machine';
+import { readWall } from '#sim/machine/sim-clock';
 import type { Mutant } from '#sim/mutants/mutant';
 import { logOf } from '#sim/nemesis/disk-faults';
 import { shuffled } from '#sim/nemesis/fault-context';
@@ -356,6 +357,7 @@ export class Simulation {
       archive: this.#archive,
       merge: this.#merge,
       violations: this.violations,
+      wallMs: () => readWall(machine.wall, this.kernel.nowMs),
       freshness: this.#freshness,
       conflicts: new ConflictHistory({ archive: this.#archive, views: this.#views }),
     });

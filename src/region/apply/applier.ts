@@ -107,7 +107,7 @@ export class Applier {
     this.#namespaces = options.namespaces;
     this.#rebuilding = options.rebuilding;
     this.#checkpoints = options.store.checkpoints();
-    this.#parking = new Parking({ clock: options.clock, release: () => this.kick() });
+    this.#parking = new Parking({ ...options, release: () => this.kick() });
   }
 
   start(): void {
@@ -260,10 +260,12 @@ export class Applier {
     const watch = this.#conflicts.begin(stream, this.#checkpoints);
     const frames: Frame[] = [];
     let position = this.checkpoint(stream);
+    // What this region stamped itself is never parked.
+    const own = parseStreamKey(stream)?.origin === this.#region;
     for (const entry of logged) {
       const { frame } = decodeFrame(entry.bytes);
       assert(frame.stream === stream && frame.from === position, `${stream} continues at ${position}`);
-      if (this.#mustWait(frame)) break;
+      if (!own && this.#parking.mustWait(frame)) break;
       this.#collect(frame, rows, merges, records, watch);
       position = frame.to;
       frames.push(frame);
@@ -292,19 +294,6 @@ export class Applier {
     progress.announcedHead = Math.max(progress.announcedHead, position);
     this.#settleWatermark(stream, progress);
     this.#settleWaiters();
-    return true;
-  }
-
-  /** Parks the frame's stream when it is stamped too far ahead. What this region stamped itself is never parked. */
-  #mustWait(frame: Frame): boolean {
-    const { stream, from } = frame;
-    if (parseStreamKey(stream)?.origin === this.#region) return false;
-    const untilMs = this.#parking.delays(frame);
-    if (untilMs === undefined) return false;
-    this.#parking.park(stream, untilMs);
-    const aheadMs = untilMs - this.#clock.wallMs();
-    const message = `${stream} beyond ${from} is stamped too far ahead of this region's clock: applied in ${Math.ceil(aheadMs)} ms`;
-    this.#events.add('stream-parked', 'warning', message, { stream, untilMs });
     return true;
   }
 

@@ -9,7 +9,7 @@ import type { HolderGate } from '#region/ingest/holder-gate';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
 import { packFrames, unpackFrames } from '#region/replicate/wire';
-import type { EpochConfirmation } from '#region/serve/epoch-confirmation';
+import type { Confirmed, EpochConfirmation } from '#region/serve/epoch-confirmation';
 
 /** How often a waiting read looks again, ms. */
 const LOOK_MS = 10;
@@ -161,7 +161,7 @@ export class RowReads {
     }
     try {
       const confirmed = await this.#within(confirmation.confirm(), deadlineMs);
-      if (confirmed?.holder !== this.#region || !gate.acknowledgeable(confirmed.epoch)) {
+      if (!this.speaksFor(gate, confirmed)) {
         const reason = `${this.#region} does not hold the lease now`;
         return { lack: { reason, elsewhere: this.#others(confirmed?.holder), passes: true } };
       }
@@ -175,6 +175,11 @@ export class RowReads {
       if (error.disposition === 'stop' || error.code === 'SESSION_LOST') throw error;
       return { lack: { reason: error.message, elsewhere: [], passes: false } };
     }
+  }
+
+  /** Whether this region was the hub when the control store answered, and is by its own clock still. */
+  speaksFor(gate: HolderGate, confirmed: Confirmed | undefined): boolean {
+    return confirmed?.holder === this.#region && gate.acknowledgeable(confirmed.epoch);
   }
 
   #openPositions(log: NamespaceLog): Record<StreamKey, number> {

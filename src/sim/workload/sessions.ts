@@ -144,6 +144,7 @@ export class Sessions {
     const { namespace, name: view, version } = codec.view;
     const observed = compareHlc(session.token.hlc, EMPTY_TOKEN.hlc) > 0 ? session.token.hlc : undefined;
     const request: IngestRequest = { view, version, idempotencyKey: name, observed, changes: [change] };
+    const machine = random.pick(this.#regions);
     const record: WriteRecord = {
       namespace,
       version,
@@ -152,9 +153,10 @@ export class Sessions {
       ackedMs: undefined,
       heldBack: new Set(),
       attempts: 1,
+      firstAsked: machine.name,
+      unknown: false,
     };
     this.#writes.push(record);
-    const machine = random.pick(this.#regions);
     const pending: WriteOperation = {
       kind: 'write',
       id: name,
