@@ -15,11 +15,11 @@ import { decodeJsonRecord, type IdempotencyRecord, idempotencyKey } from '#regio
 import type { ViewRegistry } from '#region/apply/view-registry';
 import type { StampGate } from '#region/clocks/stamp-gate';
 import type { IngestChange } from '#region/engine-api';
-import { FrameBuilder, type FramePart, type PartIdentity, type ReplayEntry } from '#region/ingest/frame-builder';
+import { type ClientPart, clientPart, placeParts, refuseUnplaceable } from '#region/ingest/client-part';
+import { FrameBuilder, type ReplayEntry } from '#region/ingest/frame-builder';
 import type { HlcService } from '#region/ingest/hlc-service';
 import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
 import { InFlightKeys, reused } from '#region/ingest/in-flight-keys';
-import { needPriorValues, PriorValues, refuseFullCounters } from '#region/ingest/prior-values';
 import { requestDigest } from '#region/ingest/request-digest';
 import type { SyncWaits } from '#region/ingest/sync-waits';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
@@ -49,12 +49,6 @@ export interface ReplayWrite {
   readonly changes: readonly Change[];
   readonly entries: readonly ReplayEntry[];
   readonly source: ReplaySource;
-}
-
-/** What one request contributes to a partition. */
-interface ClientPart extends FramePart {
-  readonly changes: readonly IngestChange[];
-  readonly producer: Producer | undefined;
 }
 
 interface ClientWrite {
@@ -187,7 +181,7 @@ export class NamespaceWriter {
     const partitions = this.#split(changes);
     if (key === null) {
       this.#refuseUnplaceable(codec, changes, producer);
-      const parts = mapValues(partitions, (part) => this.#part(part, null, 0, producer));
+      const parts = mapValues(partitions, (part) => clientPart(part, null, 0, producer));
       return {
         duplicate: false,
         positions: await this.#enqueue({ kind: 'client', write: { codec, parts } }, bytes).answer,
@@ -209,7 +203,7 @@ export class NamespaceWriter {
       if (record !== undefined && record.digest !== identity.digest) throw reused(name);
       if (record !== undefined) known[record.stream] = record.to;
       if (record?.complete === true) continue;
-      parts.set(partition, this.#part(part, identity, record?.held ?? 0, producer));
+      parts.set(partition, clientPart(part, identity, record?.held ?? 0, producer));
     }
     if (parts.size === 0) return { duplicate: true, positions: known };
     this.#refuseUnplaceable(codec, changes, producer);
@@ -286,35 +280,8 @@ export class NamespaceWriter {
     return partitions;
   }
 
-  /** What is left to append of a request's part when the first `held` changes are held already. */
-  #part(
-    changes: readonly IngestChange[],
-    identity: PartIdentity | null,
-    held: number,
-    producer: Producer | undefined,
-  ): ClientPart {
-    return {
-      changes: held === 0 ? changes : changes.slice(held),
-      idempotency: identity === null ? null : { ...identity, first: held },
-      producer,
-    };
-  }
-
-  /** REBUILDING when what changes go by is not in the store yet; COUNTER_FULL when a counter has no room for the producer. */
   #refuseUnplaceable(codec: ViewCodec, changes: readonly IngestChange[], producer: Producer | undefined): void {
-    if (this.#applier.rebuilding && needPriorValues(codec, changes))
-      throw new AntipodeError('REBUILDING', `${codec.view.name} is not complete here yet, so it takes no such write`);
-    refuseFullCounters({ codec, store: this.#store, changes, producer });
-  }
-
-  /** Gives the changes of one view version what they take from the values before them. */
-  #placed(codec: ViewCodec, parts: readonly ClientPart[]): FramePart[] {
-    const hasDeletes = parts.some(({ changes }) => changes.some(({ operation }) => operation === 'delete'));
-    const prior = new PriorValues({ codec, store: this.#store, hasDeletes });
-    return parts.map(({ changes, idempotency, producer }) => ({
-      changes: changes.map((change) => prior.place(change, producer)),
-      idempotency,
-    }));
+    refuseUnplaceable({ codec, store: this.#store, rebuilding: this.#applier.rebuilding, changes, producer });
   }
 
   #enqueue(work: Pending['work'], bytes: number): Enqueued {
@@ -460,7 +427,7 @@ export class NamespaceWriter {
       define(codec, stream);
       const builder = builderOf(stream);
       const context = this.#context(stream, grant.epoch, codec.view.version);
-      builder.rows(context, this.#placed(codec, parts), (count) => this.#reserve(count));
+      builder.rows(context, placeParts(codec, this.#store, parts), (count) => this.#reserve(count));
       for (const item of items) positions.set(item, { ...positions.get(item), [stream]: builder.head.seq });
     }
     return { positions, defined };

@@ -1,9 +1,8 @@
-import { GENERATION_MAX, isLive, payloadStart } from '#core/codec/cell';
+import { GENERATION_MAX } from '#core/codec/cell';
 import type { Change } from '#core/codec/changes';
-import { encodeComponent, hasProducer, PRODUCERS_MAX, type Producer, producerCount } from '#core/codec/counter-state';
+import { encodeComponent, type Producer } from '#core/codec/counter-state';
 import { hasGeneration, storedExtent } from '#core/codec/stored-value';
 import type { ViewCodec } from '#core/codec/view-codec';
-import { AntipodeError } from '#core/errors';
 import type { OnlineReader } from '#ports/online-store';
 import type { IngestChange } from '#region/engine-api';
 
@@ -15,11 +14,6 @@ interface Prior {
 type Rows = Pick<OnlineReader, 'row'>;
 
 const NOTHING: Prior = { eventTimeUs: Number.MIN_SAFE_INTEGER, generation: 0 };
-
-/** Whether the place of these changes follows from what the store holds. */
-export function needPriorValues(codec: ViewCodec, changes: readonly IngestChange[]): boolean {
-  return hasGeneration(codec.view.resolver) || changes.some(({ operation }) => operation === 'delete');
-}
 
 /**
  * What the origin has of a key when it stamps a change of it: its store, and the changes before in the same commit. A
@@ -75,30 +69,5 @@ export class PriorValues {
       eventTimeUs: Math.max(known.eventTimeUs, extent.eventTimeUs),
       generation: Math.max(known.generation, extent.generation),
     };
-  }
-}
-
-/** COUNTER_FULL when a change would add a producer to a counter that has no room for one. */
-export function refuseFullCounters(options: {
-  codec: ViewCodec;
-  store: Rows;
-  changes: readonly IngestChange[];
-  producer: Producer | undefined;
-}): void {
-  const { codec, store, changes, producer } = options;
-  if (producer === undefined) return;
-  for (const { operation, key } of changes) {
-    const stored = operation === 'delete' ? undefined : store.row(codec.rowKey(key));
-    if (stored === undefined || !isLive(stored)) continue;
-    const start = payloadStart(stored, 0, true);
-    if ((producerCount(stored, start, stored.length) ?? 0) < PRODUCERS_MAX) continue;
-    if (hasProducer(stored, start, stored.length, producer.name)) continue;
-    throw new AntipodeError(
-      'COUNTER_FULL',
-      `a counter holds ${PRODUCERS_MAX} producers, ${producer.name} is one more`,
-      {
-        where: `view ${codec.view.name}`,
-      },
-    );
   }
 }
