@@ -16,15 +16,17 @@ const change: IngestChange = {
 const anyChange: fc.Arbitrary<IngestChange> = fc
   .record({
     upsert: fc.boolean(),
+    features: fc.option(fc.constantFrom([0], [7, 8], [0, 3, 999]), { nil: undefined }),
     eventTimeUs: fc.maxSafeInteger(),
     key: fc.uint8Array({ maxLength: 40 }),
     row: fc.uint8Array({ maxLength: 80 }),
   })
-  .map(({ upsert, eventTimeUs, key, row }) => ({
+  .map(({ upsert, eventTimeUs, key, row, features }) => ({
     operation: upsert ? ('upsert' as const) : ('delete' as const),
     eventTimeUs,
     key: Buffer.from(key),
     row: upsert ? Buffer.from(row) : Buffer.alloc(0),
+    ...(upsert && features !== undefined ? { features } : {}),
   }));
 
 function refuses(bytes: Buffer, code = 'REQUEST_MALFORMED'): void {

@@ -7,9 +7,11 @@ import { MemoryDisk } from '#adapters/memory/memory-disk';
 import { MemoryKv } from '#adapters/memory/memory-kv';
 import { MemoryNetwork } from '#adapters/memory-link/memory-network';
 import type { AcknowledgeRule } from '#core/failover/acknowledge';
+import type { FeatureView } from '#core/model/feature-view';
 import { withVersion } from '#core/model/feature-view-definition';
 import type { Clock } from '#ports/clock';
 import type { Host, Logger } from '#ports/host';
+import type { OnlineStore } from '#ports/online-store';
 import { ControlClient } from '#region/control/control-client';
 import { ControlServer } from '#region/control/control-server';
 import type { NamespaceSetup } from '#region/namespace-setup';
@@ -74,12 +76,21 @@ export class InProcessTopology {
   readonly #disks = new Map<string, Disks>();
   readonly #setup: NamespaceSetup;
   readonly #logger: Logger;
+  readonly #views: readonly FeatureView[];
+  readonly #stores = new Map<string, OnlineStore>();
   readonly #controlKv = new MemoryKv(new MemoryDisk());
   #control: ControlServer | undefined;
 
   constructor(
-    options: { leaseMs?: number; logger?: Logger; setup?: NamespaceSetup; acknowledge?: AcknowledgeRule } = {},
+    options: {
+      leaseMs?: number;
+      logger?: Logger;
+      setup?: NamespaceSetup;
+      acknowledge?: AcknowledgeRule;
+      views?: readonly FeatureView[];
+    } = {},
   ) {
+    this.#views = options.views ?? [TEST_VIEW];
     const leaseMs = options.leaseMs ?? 600;
     this.#setup = options.setup ?? {
       namespace: 'flights',
@@ -113,13 +124,15 @@ export class InProcessTopology {
     this.#disks.set(name, disks);
     const logKv = new MemoryKv(disks.log);
     const transport = this.network.transport(name);
+    const store = new KvOnlineStore(new MemoryKv(disks.store));
+    this.#stores.set(name, store);
     const clock: Clock = { ...REAL_CLOCK, wallMs: () => Date.now() + (this.wallAheadMs.get(name) ?? 0) };
     const config: RegionConfig = {
       region: name,
       place: name,
       peers: REGIONS.filter((other) => other !== name),
       namespaces: [this.#setup],
-      views: [TEST_VIEW],
+      views: this.#views,
     };
     const region = new Region({
       config,
@@ -130,7 +143,7 @@ export class InProcessTopology {
         logger: this.#logger,
         changeLog: new KvChangeLog(logKv),
         journal: new KvJournal(logKv),
-        store: new KvOnlineStore(new MemoryKv(disks.store)),
+        store,
         control: new ControlClient({ transport, clock, deadlineMs: 300 }),
         transport,
       },
@@ -138,6 +151,11 @@ export class InProcessTopology {
     this.regions.set(name, region);
     await region.start();
     return region;
+  }
+
+  /** What a region's store holds under a storage key. */
+  stored(name: string, rowKey: Buffer): Buffer | undefined {
+    return this.#stores.get(name)?.row(rowKey);
   }
 
   /** The region gets new, empty disks at its next start. */

@@ -87,6 +87,11 @@ suite('engine socket', () => {
     const result = await client.ingest(request);
     assert.equal(result.accepted, 2);
     assert.deepEqual(engine.requests[0], request);
+    const producer = { name: 'web', sequence: 2 ** 53 - 1 };
+    const upserts = request.changes.filter(({ operation }) => operation === 'upsert');
+    await client.ingest({ ...request, producer, changes: upserts.map((change) => ({ ...change, features: [1, 9] })) });
+    assert.deepEqual(engine.requests[1]?.producer, producer);
+    assert.deepEqual(engine.requests[1]?.changes[0]?.features, [1, 9]);
   });
 
   test('errors keep code, place and remedy', async () => {

@@ -1,5 +1,9 @@
 import assert from 'node:assert/strict';
 import { suite, test } from 'node:test';
+import { encodeStored } from '#core/codec/stored-value';
+import { formatTimestamp } from '#core/codec/value-time';
+import { ViewCodec } from '#core/codec/view-codec';
+import { mergeOf } from '#core/merge/merge-of';
 import { DRIVERS, EVERYTHING, makeView, ROUTES, STREAM, servingState } from '#server/testing/fixtures';
 import { detail, feastError, startFace } from '#server/testing/test-face';
 
@@ -195,6 +199,51 @@ suite('reading online features', () => {
       entities: { driver_id: [] },
     });
     assert.deepEqual(column(text, 'trips'), { values: [], statuses: [], event_timestamps: [] });
+  });
+
+  test('features written one by one have an event time and a status each', async (t) => {
+    const view = makeView(
+      'profile',
+      { id: 'string' },
+      { city: 'string?', score: 'float64?', visits: 'int64?' },
+      { granularity: 'feature', ttlSeconds: 3600 },
+    );
+    const codec = new ViewCodec(view);
+    const stored = (eventTimeUs: number, features: number[], row: Buffer, operation: 'upsert' | 'delete' = 'upsert') =>
+      encodeStored(codec, {
+        eventTimeUs,
+        hlc: { wallMs: 1, counter: 0 },
+        source: { origin: Buffer.from('us-east'), incarnation: Buffer.alloc(8, 1) },
+        seq: 1,
+        operation,
+        generation: 0,
+        features: operation === 'delete' ? undefined : features,
+        row,
+      });
+    const face = startFace(t);
+    face.engine.known = [view];
+    const now = face.clock.wallMs() * 1000;
+    const old = now - 3_600_000_001;
+    const both = mergeOf(codec)(
+      stored(old, [0], codec.encodeFeatures([0], ['Oslo'])),
+      stored(now, [2], codec.encodeFeatures([2], [7n])),
+    );
+    assert.ok(typeof both !== 'string');
+    face.reader.putStored(view, ['a'], both);
+    face.reader.putStored(view, ['gone'], stored(now, [], Buffer.alloc(0), 'delete'));
+    const { text } = await face.post('/get-online-features', {
+      features: ['profile:city', 'profile:score', 'profile:visits'],
+      entities: { id: ['a', 'gone', 'never'] },
+    });
+    const missing = ['NOT_FOUND', 'NOT_FOUND'];
+    const answer = (value: unknown, status: string, time: string) => ({
+      values: [value, null, null],
+      statuses: [status, ...missing],
+      event_timestamps: [time, EPOCH, EPOCH],
+    });
+    assert.deepEqual(column(text, 'city'), answer('Oslo', 'OUTSIDE_MAX_AGE', formatTimestamp(old)));
+    assert.deepEqual(column(text, 'score'), answer(null, 'NOT_FOUND', EPOCH));
+    assert.deepEqual(column(text, 'visits'), answer(7, 'PRESENT', formatTimestamp(now)));
   });
 
   test('rows of undecodable bytes are INVALID and hurt nobody else', async (t) => {

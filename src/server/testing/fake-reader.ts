@@ -60,6 +60,12 @@ export class FakeReader implements OnlineReader {
     this.putEncoded(view, codec.encodeKey(key), eventTimeUs, row, values === null ? 'delete' : 'upsert');
   }
 
+  /** Stores bytes that some merge gave. */
+  putStored(view: FeatureView, key: readonly ScalarValue[], stored: Buffer): void {
+    const codec = new ViewCodec(view);
+    this.rows.set(codec.rowKey(codec.encodeKey(key)).toString('hex'), stored);
+  }
+
   putEncoded(view: FeatureView, key: Buffer, eventTimeUs: number, row: Buffer, operation: 'upsert' | 'delete'): void {
     const stored = encodeCell({
       eventTimeUs,
