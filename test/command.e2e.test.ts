@@ -27,6 +27,7 @@ const COMMANDS = [
   'status',
   'ingest',
   'get',
+  'delete',
   'conflicts',
   'failover',
   'certs',

@@ -1,3 +1,4 @@
+import type { Producer } from '#core/codec/counter-state';
 import { AntipodeError, ERROR_CODES, type ErrorCode } from '#core/errors';
 import type { FeatureView } from '#core/model/feature-view';
 import type { AuditEntry, AuditVerdict, IngestResult } from '#region/engine-api';
@@ -111,14 +112,25 @@ export class RegionClient {
     readonly view: string;
     readonly batch: Buffer;
     readonly idempotencyKey: string;
+    /** Whose running totals the rows of a counter are. */
+    readonly producer?: Producer | undefined;
     readonly signal?: AbortSignal | undefined;
     readonly timeoutMs?: number;
   }): Promise<IngestResult> {
+    const { producer } = options;
+    const producerHeaders =
+      producer === undefined
+        ? {}
+        : { 'antipode-producer': producer.name, 'antipode-sequence': String(producer.sequence) };
     const answer = await this.#json({
       method: 'POST',
       path: `/v1/ingest/${encodeURIComponent(options.view)}`,
       bytes: options.batch,
-      headers: { 'content-type': CHANGE_BATCH_CONTENT_TYPE, 'idempotency-key': options.idempotencyKey },
+      headers: {
+        'content-type': CHANGE_BATCH_CONTENT_TYPE,
+        'idempotency-key': options.idempotencyKey,
+        ...producerHeaders,
+      },
       timeoutMs: options.timeoutMs ?? INGEST_TIMEOUT_MS,
       signal: options.signal,
       changes: true,

@@ -7,8 +7,10 @@ export interface OfflineRow {
   readonly eventTimeUs: number;
   /** Entity key bytes. */
   readonly key: Buffer;
-  /** Avro bytes of the row. */
+  /** Avro bytes of the row, or of `features`. */
   readonly row: Buffer;
+  /** Places of the features the SQL yields, when those are not all of the view's. */
+  readonly features?: readonly number[] | undefined;
 }
 
 export interface OfflineBatch {

@@ -57,7 +57,7 @@ export function buildFace(options: FaceOptions): FastifyInstance {
   const source = new StatusSource({ engine, clock });
   const events = new EventStream({ source, clock, logger });
   const onlineFeatures = new OnlineFeatures({ project, catalog, reader, state, limits, clock, logger, engine });
-  const writes = new FeastWrites({ engine, catalog, limits });
+  const writes = new FeastWrites({ engine, catalog, limits, clock });
 
   addFeastRoutes(app, { region, onlineFeatures, writes, state, meter, metrics, clock });
   addOperationsRoutes(app, { engine, catalog, source, events, metrics });

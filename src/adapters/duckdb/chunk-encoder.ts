@@ -20,6 +20,8 @@ export class ChunkEncoder {
   readonly #keys: readonly BoundColumn[];
   readonly #features: readonly BoundColumn[];
   readonly #eventTime: BoundColumn;
+  /** Under feature granularity the features that the SQL yields, when it does not yield all. */
+  readonly #partial: readonly number[] | undefined;
 
   /** Throws SOURCE_FAILED that names every column that is missing or of a type that does not fit. */
   constructor(codec: ViewCodec, result: DuckDBResult) {
@@ -45,7 +47,12 @@ export class ChunkEncoder {
       );
     this.#codec = codec;
     this.#keys = view.joinKeys.map((key) => bindTyped(key.name, { scalar: key.type, list: false }));
-    this.#features = view.features.map((feature) => bindTyped(feature.name, feature.type));
+    const yielded = [...view.features.keys()].filter((place) => names.includes(view.features[place]?.name ?? ''));
+    const partial = view.granularity === 'feature' && yielded.length > 0 && yielded.length < view.features.length;
+    this.#partial = partial ? yielded : undefined;
+    this.#features = view.features
+      .filter((_, place) => !partial || yielded.includes(place))
+      .map((feature) => bindTyped(feature.name, feature.type));
     this.#eventTime = bind(view.eventTimeColumn, 'an event time: cast it to TIMESTAMP', (source) =>
       isTimestamp(source) ? timestampUs : undefined,
     );
@@ -130,12 +137,19 @@ export class ChunkEncoder {
     if (missing >= 0) return `view ${view.name}, column ${this.#keys[missing]?.name}: the join key is null`;
     try {
       const key = this.#codec.encodeKey(keys as readonly ScalarValue[]);
-      rows.push({
-        operation: 'upsert',
-        eventTimeUs,
-        key,
-        row: this.#codec.encodeRow(features as readonly FeatureValue[]),
-      });
+      const values = features as readonly FeatureValue[];
+      const places = this.#partial;
+      rows.push(
+        places === undefined
+          ? { operation: 'upsert', eventTimeUs, key, row: this.#codec.encodeRow(values) }
+          : {
+              operation: 'upsert',
+              eventTimeUs,
+              key,
+              row: this.#codec.encodeFeatures(places, values),
+              features: places,
+            },
+      );
       return undefined;
     } catch (caught) {
       if (caught instanceof AntipodeError && caught.code === 'ROW_INVALID') return caught.message;

@@ -130,6 +130,20 @@ async function failure(shape: Shape, run: Partial<OfflineRun> = {}): Promise<Ant
 
 const TRIPS = 'SELECT id, driver, fare, started AS event_timestamp FROM trips';
 
+test('under feature granularity the SQL may yield some of the features; the rows say which', async () => {
+  const shape: Shape = {
+    sql: "SELECT 1 AS id, 2.5 AS fare, TIMESTAMP '2026-01-01' AS event_timestamp",
+    features: { driver: 'string', fare: 'float64' },
+  };
+  assert.match((await failure(shape)).message, /the column driver is missing/);
+  const view = { ...codecOf(shape).view, granularity: 'feature' as const };
+  const codec = new ViewCodec(view);
+  const rows: OfflineRow[] = [];
+  for await (const batch of (await store.compute({ codec })).batches) rows.push(...batch.rows);
+  assert.deepEqual(rows[0]?.features, [1]);
+  assert.deepEqual(codec.decodeFeatures([1], rows[0]?.row ?? Buffer.alloc(0)), [2.5]);
+});
+
 test('rows stream in batches, in the order of the SQL', async () => {
   const result = await compute(
     {

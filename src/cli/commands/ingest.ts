@@ -1,4 +1,5 @@
 import { type Command, Option } from 'commander';
+import type { Producer } from '#core/codec/counter-state';
 import {
   assignment,
   type CommonOptions,
@@ -28,6 +29,8 @@ interface IngestOptions extends CommonOptions {
   readonly param?: Readonly<Record<string, string>>;
   readonly rowsPerBatch: number;
   readonly runId?: string;
+  readonly producer?: string;
+  readonly sequence?: number;
 }
 
 /** Bad and quarantined rows shown one by one; the rest is counted. */
@@ -44,6 +47,7 @@ export function addIngestCommand(program: Command): void {
         'antipode ingest driver_stats',
         'antipode ingest driver_stats --source driver_stats_csv=sources/driver_stats.csv --run-id monday',
         'antipode ingest driver_stats --region eu-west --param today=2026-08-02 --json',
+        'antipode ingest trip_counts --producer nightly --sequence 20260802   # a view with resolver: counter',
       ],
     })
       .argument('<view>', 'name of the feature view')
@@ -56,6 +60,12 @@ export function addIngestCommand(program: Command): void {
         wholeNumber({ min: 1, max: ROWS_PER_BATCH_MAX }),
         ROWS_PER_BATCH,
       )
+      .option('--producer <name>', 'whose running totals these rows are; counters need it, other views take none')
+      .option(
+        '--sequence <number>',
+        'number of these totals among those of the producer: the greatest counts',
+        wholeNumber({ min: 0, max: 999_999_999_999_999 }),
+      )
       .option('--run-id <id>', 'name of the run; the same one again goes on where an earlier one stopped')
       .action((view: string, options: IngestOptions) =>
         runCommand(options, () => ingest(view, options)).then(() => process.exit()),
@@ -66,6 +76,7 @@ export function addIngestCommand(program: Command): void {
 async function ingest(view: string, options: IngestOptions): Promise<number> {
   if (options.runId !== undefined && !RUN_ID.test(options.runId))
     throw new UsageError('the run id is not allowed', 'Use 1 to 64 letters, digits, hyphens and underscores.');
+  const producer = producerOf(options);
   const { project, paths } = await openNamedProject(options);
   const progress = new ProgressLine({ quiet: options.json });
   const warn = bounded((line) => {
@@ -80,6 +91,7 @@ async function ingest(view: string, options: IngestOptions): Promise<number> {
     today: todayOf(options.param),
     rowsPerBatch: options.rowsPerBatch,
     runId: options.runId,
+    producer,
     signal: abortAtInterrupt(),
     onProgress: (state) => progress.update(progressText(view, state)),
     onBadRow: (bad) => warn(`row ${bad.index}: ${bad.reason}`),
@@ -88,6 +100,15 @@ async function ingest(view: string, options: IngestOptions): Promise<number> {
   if (options.json) printJson(summary);
   else printSummary(summary);
   return summary.complete ? EXIT.ok : EXIT.failure;
+}
+
+function producerOf({ producer, sequence }: IngestOptions): Producer | undefined {
+  if (producer === undefined && sequence === undefined) return undefined;
+  if (producer !== undefined && sequence !== undefined) return { name: producer, sequence };
+  throw new UsageError(
+    '--producer and --sequence go together',
+    'Give both: the producer names who counts, the sequence grows with each of its runs.',
+  );
 }
 
 function todayOf(parameters: Readonly<Record<string, string>> = {}): string | undefined {

@@ -1,3 +1,4 @@
+import type { Producer } from '#core/codec/counter-state';
 import { type AntipodeError, toAntipodeError } from '#core/errors';
 import type { IngestResult } from '#region/engine-api';
 import { Backoff } from '../process/backoff.ts';
@@ -41,6 +42,7 @@ export class BatchSender {
     readonly view: string;
     readonly batch: Buffer;
     readonly idempotencyKey: string;
+    readonly producer?: Producer | undefined;
     readonly hurry?: AbortSignal | undefined;
   }): Promise<SentBatch> {
     const { hurry, ...request } = options;

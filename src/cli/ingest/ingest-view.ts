@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { DuckDbOfflineStore } from '#adapters/duckdb/duckdb-offline-store';
 import type { Project } from '#adapters/project-files/load-project';
+import type { Producer } from '#core/codec/counter-state';
 import { ViewCodec } from '#core/codec/view-codec';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import { sha256Hex } from '#core/hash';
@@ -83,6 +84,8 @@ export interface IngestViewOptions {
   readonly rowsPerSecondMax?: number | undefined;
   /** Repeating a run with the same id and data changes nothing; random by default. */
   readonly runId?: string | undefined;
+  /** Whose running totals the rows of a counter are. */
+  readonly producer?: Producer | undefined;
   /** How long one batch is tried, ms. */
   readonly retryMsMax?: number | undefined;
   /** Ends the run: what is on its way is finished, nothing more is begun. */
@@ -198,11 +201,12 @@ class IngestRun {
     this.#batches += 1;
     const batch = encodeChangeBatch({ version: this.#view.version, changes });
     const idempotencyKey = `${this.#runId}.${number}.${sha256Hex(batch).slice(0, 16)}`;
-    const { signal } = this.#options;
+    const { signal, producer } = this.#options;
     const { result, region } = await this.#sender.send({
       view: this.#view.name,
       batch,
       idempotencyKey,
+      producer,
       hurry: signal,
     });
     this.#hub = result.hub;

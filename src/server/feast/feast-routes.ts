@@ -2,7 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import type { Clock } from '#ports/clock';
 import type { OnlineFeatures } from '#server/feast/online-features';
 import { askedConsistency } from '#server/feast/read-demand';
-import { type FeastWrites, type WriteHeaders, writeContextOf } from '#server/feast/writes';
+import { writeContextOf } from '#server/feast/write-context';
+import type { FeastWrites, WriteHeaders } from '#server/feast/writes';
 import type { FaceMetrics } from '#server/operations/face-metrics';
 import type { ReadMeter } from '#server/read-counters';
 import { jsonBody } from '#server/request-body';
@@ -49,6 +50,11 @@ export function addFeastRoutes(app: FastifyInstance, options: FeastRouteOptions)
 
   app.post('/write-to-online-store', { config: { access: 'write', feast: true } }, async (request, reply) => {
     const headers = await writes.writeToOnlineStore(jsonBody(request), writeContextOf(request.headers));
+    return reply.headers(withRegion(headers)).header('content-type', JSON_TYPE).send(Buffer.from('null'));
+  });
+
+  app.post('/delete-from-online-store', { config: { access: 'write', feast: true } }, async (request, reply) => {
+    const headers = await writes.deleteFromOnlineStore(jsonBody(request), writeContextOf(request.headers));
     return reply.headers(withRegion(headers)).header('content-type', JSON_TYPE).send(Buffer.from('null'));
   });
 

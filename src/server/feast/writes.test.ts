@@ -308,3 +308,105 @@ suite('writing', () => {
     face.engine.failure = undefined;
   });
 });
+
+suite('deleting', () => {
+  const codec = new ViewCodec(DRIVERS);
+
+  test('a frame of join keys deletes rows: as of now, or as of the time it names', async (t) => {
+    const face = startFace(t);
+    const body = { feature_view_name: 'driver_stats', df: { driver_id: [1001, '1002'] } };
+    const answer = await face.write('/delete-from-online-store', body);
+    assert.equal(answer.status, 200, answer.text);
+    assert.equal(answer.headers['antipode-hub'], 'us-east');
+    const timed = { ...body.df, event_timestamp: ['2026-08-02T09:00:00', '2026-08-02T10:00:00'] };
+    await face.write('/delete-from-online-store', { ...body, df: timed });
+    const nowUs = Math.floor(face.clock.wallMs()) * 1000;
+    assert.deepEqual(
+      face.engine.requests.map(({ changes }) =>
+        changes.map(({ operation, key, row, eventTimeUs }) => [
+          operation,
+          codec.decodeKey(key),
+          row.length,
+          eventTimeUs,
+        ]),
+      ),
+      [
+        [
+          ['delete', [1001n], 0, nowUs],
+          ['delete', [1002n], 0, nowUs],
+        ],
+        [
+          ['delete', [1001n], 0, Date.UTC(2026, 7, 2, 9) * 1000],
+          ['delete', [1002n], 0, Date.UTC(2026, 7, 2, 10) * 1000],
+        ],
+      ],
+    );
+  });
+
+  test('a delete that may be repeated names its time, so that the repetition is the same delete', async (t) => {
+    const face = startFace(t);
+    const keyed = { 'idempotency-key': 'k' };
+    const body = { feature_view_name: 'driver_stats', df: { driver_id: [1] } };
+    const untimed = await face.write('/delete-from-online-store', body, keyed);
+    assert.equal(untimed.status, 422);
+    assert.match(untimed.text, /event_timestamp/);
+    const timed = { ...body, df: { ...body.df, event_timestamp: ['2026-08-02T09:00:00'] } };
+    assert.equal((await face.write('/delete-from-online-store', timed, keyed)).status, 200);
+  });
+
+  test('wrong keys, missing keys and unknown views are named', async (t) => {
+    const face = startFace(t);
+    const ask = (view: string, df: object) => face.write('/delete-from-online-store', { feature_view_name: view, df });
+    assert.equal((await ask('nope', { driver_id: [1] })).status, 404);
+    assert.match((await ask('driver_stats', { driver: [1] })).text, /driver_id/);
+    assert.match((await ask('driver_stats', { driver_id: ['x'] })).text, /driver_id/);
+    assert.equal((await ask('driver_stats', { driver_id: [] })).status, 200);
+    assert.deepEqual(face.engine.requests, []);
+  });
+});
+
+suite('partial rows and counters', () => {
+  test('under feature granularity the columns that are there are written, the others keep what they have', async (t) => {
+    const face = startFace(t);
+    const view = { ...DRIVERS, granularity: 'feature' as const };
+    face.engine.known = [view];
+    const codec = new ViewCodec(view);
+    const time = { event_timestamp: ['2026-08-02T09:00:00'] };
+    const push = (df: object) => face.write('/push', { push_source_name: 'driver_stats', df: { ...df, ...time } });
+    assert.equal((await push({ driver_id: [1], trips: [7] })).status, 200);
+    assert.equal((await push({ driver_id: [1], trips: [null], conv_rate: [0.5] })).status, 200);
+    const [partial, whole] = face.engine.requests.map(({ changes }) => changes[0]);
+    assert.deepEqual(partial?.features, [1]);
+    assert.deepEqual(codec.decodeFeatures([1], partial?.row ?? Buffer.alloc(0)), [7n]);
+    assert.equal(whole?.features, undefined);
+    assert.deepEqual(codec.decodeRow(whole?.row ?? Buffer.alloc(0)), [0.5, null]);
+    const none = await push({ driver_id: [1] });
+    assert.equal(none.status, 422);
+    assert.match(none.text, /conv_rate/);
+  });
+
+  test('under row granularity a column that is missing is refused, as ever', async (t) => {
+    const face = startFace(t);
+    const df = { driver_id: [1], trips: [7], event_timestamp: ['2026-08-02T09:00:00'] };
+    const answer = await face.write('/push', { push_source_name: 'driver_stats', df });
+    assert.equal(answer.status, 422);
+    assert.match(answer.text, /conv_rate/);
+  });
+
+  test('producer, sequence and acknowledgement are headers of every way to write', async (t) => {
+    const face = startFace(t);
+    const headers = { 'antipode-producer': 'nightly', 'antipode-sequence': '9007199254740991' };
+    const body = { push_source_name: 'driver_stats', df: frame };
+    await face.write('/push', body, { ...headers, 'antipode-acknowledge': '2' });
+    assert.deepEqual(face.engine.requests[0]?.producer, { name: 'nightly', sequence: Number.MAX_SAFE_INTEGER });
+    assert.equal(face.engine.requests[0]?.acknowledge, 2);
+    for (const wrong of [
+      { 'antipode-producer': 'nightly' },
+      { 'antipode-sequence': '1' },
+      { ...headers, 'antipode-sequence': '-1' },
+      { ...headers, 'antipode-sequence': '9007199254740992' },
+      { 'antipode-acknowledge': 'all' },
+    ])
+      assert.ok([400, 422].includes((await face.write('/push', body, wrong)).status), JSON.stringify(wrong));
+  });
+});

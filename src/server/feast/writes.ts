@@ -1,4 +1,5 @@
 import { AntipodeError } from '#core/errors';
+import type { FeatureView } from '#core/model/feature-view';
 import {
   EMPTY_TOKEN,
   encodeToken,
@@ -6,12 +7,13 @@ import {
   type SessionToken,
   TOKEN_CHARACTERS_MAX,
 } from '#core/model/session-token';
-import type { IngestResult, RegionEngine } from '#region/engine-api';
+import type { Clock } from '#ports/clock';
+import type { IngestChange, IngestResult, RegionEngine } from '#region/engine-api';
 import type { FaceLimits } from '#server/face-options';
 import { objectNotRecognized, pushSourceNotFound, ValidationFault, violation } from '#server/feast/faults';
-import { type DataFrame, frameToChanges } from '#server/feast/frame-to-changes';
+import { type DataFrame, frameToChanges, frameToDeletes } from '#server/feast/frame-to-changes';
 import { columns, optionalBoolean, requireRecord, requireString } from '#server/feast/online-features-request';
-import { type RequestHeaders, sessionOf } from '#server/feast/read-demand';
+import { requestPart, type WriteContext } from '#server/feast/write-context';
 import type { JsonRecord } from '#server/json/read-json';
 import { positionsText } from '#server/serving-state';
 import type { CompiledView, ViewCatalog } from '#server/views/view-catalog';
@@ -21,16 +23,23 @@ const PUSH_SUFFIX = '_push';
 /** Row numbers listed in a header; the number of all is given beside them. */
 const QUARANTINED_ROWS_LISTED = 100;
 
-/** `POST /push` and `POST /write-to-online-store`: from a parsed body to the region's answer. */
+/** `POST /push`, `POST /write-to-online-store` and `POST /delete-from-online-store`: from a parsed body to the region's answer. */
 export class FeastWrites {
   readonly #engine: RegionEngine;
   readonly #catalog: ViewCatalog;
   readonly #limits: FaceLimits;
+  readonly #clock: Clock;
 
-  constructor(options: { readonly engine: RegionEngine; readonly catalog: ViewCatalog; readonly limits: FaceLimits }) {
+  constructor(options: {
+    readonly engine: RegionEngine;
+    readonly catalog: ViewCatalog;
+    readonly limits: FaceLimits;
+    readonly clock: Clock;
+  }) {
     this.#engine = options.engine;
     this.#catalog = options.catalog;
     this.#limits = options.limits;
+    this.#clock = options.clock;
   }
 
   async push(body: unknown, context: WriteContext): Promise<WriteHeaders> {
@@ -60,6 +69,21 @@ export class FeastWrites {
     return this.#write(compiled, frame, context);
   }
 
+  /**
+   * Deletes the rows of entities. A delete outranks what it is newer than, so a retry must name the same time again: under
+   * an idempotency key the frame has to hold the event time, which is now otherwise.
+   */
+  async deleteFromOnlineStore(body: unknown, context: WriteContext): Promise<WriteHeaders> {
+    const record = requireRecord(body);
+    const name = requireString(record, 'feature_view_name');
+    const frame = this.#frame(record);
+    const compiled = await this.#catalog.find(name);
+    if (compiled === undefined) throw objectNotRecognized(name);
+    const nowUs = context.idempotencyKey === undefined ? Math.floor(this.#clock.wallMs()) * 1000 : undefined;
+    const changes = frameToDeletes(compiled, frame, nowUs);
+    return changes.length === 0 ? {} : this.#ingest(compiled.view, changes, context);
+  }
+
   #frame(record: JsonRecord): DataFrame {
     optionalBoolean(record, 'allow_registry_cache', true);
     optionalBoolean(record, 'transform_on_write', true);
@@ -80,11 +104,14 @@ export class FeastWrites {
     const { view } = compiled;
     const changes = frameToChanges(compiled, frame);
     if (changes.length === 0) return {};
-    const { idempotencyKey, session } = context;
+    return this.#ingest(view, changes, context);
+  }
+
+  async #ingest(view: FeatureView, changes: readonly IngestChange[], context: WriteContext): Promise<WriteHeaders> {
     const { name, version, namespace } = view;
-    const result = await this.#engine.ingest({ view: name, version, changes, idempotencyKey, observed: session?.hlc });
+    const result = await this.#engine.ingest({ view: name, version, changes, ...requestPart(context) });
     if (result.quarantined.length === changes.length) throw allQuarantined(result, view.eventTimeColumn);
-    return { ...writeHeaders(result), ...sessionAfterWrite(namespace, result, session) };
+    return { ...writeHeaders(result), ...sessionAfterWrite(namespace, result, context.session) };
   }
 }
 
@@ -117,18 +144,6 @@ function allQuarantined(result: IngestResult, timeColumn: string): ValidationFau
   return new ValidationFault(violations, { code: 'ROW_EVENT_TIME_AHEAD' });
 }
 
-/** What a write carries beside its rows. */
-export interface WriteContext {
-  readonly idempotencyKey: string | undefined;
-  readonly session: SessionToken | undefined;
-}
-
-export function writeContextOf(headers: RequestHeaders): WriteContext {
-  const session = sessionOf(headers);
-  const idempotencyKey = idempotencyKeyOf(headers['idempotency-key']);
-  return { idempotencyKey, session: session === 'new' ? undefined : session };
-}
-
 /** The token with which the client's next reads show this write. Left out when it would be too long for a header. */
 export function sessionAfterWrite(
   namespace: string,
@@ -138,16 +153,4 @@ export function sessionAfterWrite(
   const made = { hlc: result.hlc, namespaces: { [namespace]: { epoch: 0, streams: result.positions } } };
   const text = encodeToken(mergeTokens(session, made));
   return text.length > TOKEN_CHARACTERS_MAX ? {} : { 'antipode-session': text };
-}
-
-const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
-
-/** The `Idempotency-Key` header, if there is one: 1 to 128 printable ASCII characters. */
-export function idempotencyKeyOf(header: string | readonly string[] | undefined): string | undefined {
-  if (header === undefined) return undefined;
-  if (typeof header === 'string' && IDEMPOTENCY_KEY.test(header)) return header;
-  throw new AntipodeError(
-    'REQUEST_MALFORMED',
-    'the Idempotency-Key header is not 1 to 128 printable ASCII characters without spaces',
-  );
 }

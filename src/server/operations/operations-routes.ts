@@ -2,7 +2,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { RegionEngine } from '#region/engine-api';
 import { CHANGE_BATCH_BYTES_MAX, CHANGE_BATCH_CONTENT_TYPE, decodeChangeBatch } from '#server/change-batch';
 import { requireRecord, requireString } from '#server/feast/online-features-request';
-import { sessionAfterWrite, writeContextOf } from '#server/feast/writes';
+import { requestPart, writeContextOf } from '#server/feast/write-context';
+import { sessionAfterWrite } from '#server/feast/writes';
 import { HttpFault } from '#server/http-errors';
 import type { EventStream } from '#server/operations/event-stream';
 import type { FaceMetrics } from '#server/operations/face-metrics';
@@ -60,10 +61,10 @@ export function addOperationsRoutes(app: FastifyInstance, options: OperationsRou
       const body = request.body instanceof Buffer ? request.body : Buffer.alloc(0);
       const { version, changes } = decodeChangeBatch(body);
       const { view } = request.params;
-      const { idempotencyKey, session } = writeContextOf(request.headers);
-      const result = await engine.ingest({ view, version, changes, idempotencyKey, observed: session?.hlc });
+      const context = writeContextOf(request.headers);
+      const result = await engine.ingest({ view, version, changes, ...requestPart(context) });
       const namespace = catalog.current(view)?.view.namespace;
-      if (namespace !== undefined) reply.headers(sessionAfterWrite(namespace, result, session));
+      if (namespace !== undefined) reply.headers(sessionAfterWrite(namespace, result, context.session));
       return sendJson(reply, result);
     },
   );

@@ -7,7 +7,6 @@ export const ORACLES = [
   'I3',
   'I4',
   'I5',
-  'I6',
   'I7',
   'I8',
   'I9',
@@ -15,9 +14,6 @@ export const ORACLES = [
   'I14',
   'once',
   'fresh',
-  'phantom',
-  'bounded',
-  'strong',
   'ports',
   'health',
 ] as const;
