@@ -19,5 +19,7 @@ export interface ControlStore {
   get(key: string): Promise<ControlRecord>;
   /** Replaces the record if its revision is still `expectedRevision` (0: if it does not exist). Durable when ok. Never rejects. */
   compareAndSet(key: string, expectedRevision: number, value: Uint8Array): Promise<CompareAndSetOutcome>;
+  /** Tells the wall clock that each answer was given at, ms, and the round trip, ms: one more witness of what time it is (P8). */
+  watchClock?(observer: (wallMs: number, roundTripMs: number) => void): void;
   close(): Promise<void>;
 }

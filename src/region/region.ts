@@ -1,5 +1,5 @@
 import { AntipodeError, assert } from '#core/errors';
-import { decodeLease } from '#core/failover/lease';
+import { decodeLease, type Lease } from '#core/failover/lease';
 import type { FeatureView } from '#core/model/feature-view';
 import { parseStreamKey } from '#core/model/stream';
 import type { ChangeLog } from '#ports/change-log';
@@ -20,8 +20,7 @@ import { StoreTrust } from '#region/apply/store-trust';
 import { ViewRegistry } from '#region/apply/view-registry';
 import { AuditAnchorer } from '#region/audit/audit-anchorer';
 import { AuditLog, verifyAudit } from '#region/audit/audit-log';
-import { PeerClocks } from '#region/clocks/peer-clocks';
-import { StampGate } from '#region/clocks/stamp-gate';
+import { type StampGate, stampGate } from '#region/clocks/stamp-gate';
 import type {
   AuditEntry,
   AuditVerdict,
@@ -56,8 +55,8 @@ import { DurablePositions } from '#region/replicate/durable-positions';
 import { Links } from '#region/replicate/links';
 import { openLogIdentity } from '#region/replicate/log-identity';
 import { NamespaceLog } from '#region/replicate/namespace-log';
-import { EpochConfirmation } from '#region/serve/epoch-confirmation';
 import { type ReadNamespace, RowReads } from '#region/serve/row-reads';
+import { strongReadsOf } from '#region/serve/strong-reads';
 import type { ConflictCount, RegionStatus } from '#region/status';
 import { type ObservedNamespace, StatusCollector } from '#region/status-collector';
 import { vitalJournal } from '#region/vital-journal';
@@ -114,7 +113,6 @@ export class Region implements RegionEngine {
   readonly #namespaces = new Map<string, Namespace>();
   readonly #positions = new DurablePositions();
   readonly #hlc: HlcService;
-  readonly #clocks: PeerClocks;
   readonly #stamps: StampGate;
   readonly #startedAtMs: number;
   readonly #reads: RateCounter;
@@ -148,14 +146,7 @@ export class Region implements RegionEngine {
     this.#trust = new StoreTrust({ journal: ports.journal, store: ports.store, host: ports.host });
     this.#views = new ViewRegistry(config.views);
     this.#hlc = new HlcService({ clock: ports.clock, journal: ports.journal });
-    this.#clocks = new PeerClocks({
-      region: config.region,
-      peers: config.peers,
-      clock: ports.clock,
-      events: this.#events,
-      audit: this.#audit,
-    });
-    this.#stamps = new StampGate({ clocks: this.#clocks, hlc: this.#hlc });
+    this.#stamps = stampGate({ ...ports, ...config, events: this.#events, audit: this.#audit, hlc: this.#hlc });
     this.#startedAtMs = ports.clock.wallMs();
     this.#reads = new RateCounter(ports.clock.monotonicMs());
     for (const { namespace, replication } of config.namespaces) {
@@ -222,7 +213,7 @@ export class Region implements RegionEngine {
       events: this.#events,
       audit: this.#audit,
       positions: this.#positions,
-      clocks: this.#clocks,
+      clocks: this.#stamps.clocks,
     });
     this.#links = links;
     for (const config of this.#config.namespaces)
@@ -333,7 +324,7 @@ export class Region implements RegionEngine {
       },
       conflicts: this.#conflicts?.ledger.counts() ?? [],
       events: this.#events.list(),
-      clock: { fenced: this.#stamps.reason() ?? null, offsets: this.#clocks.offsets() },
+      clock: { fenced: this.#stamps.reason() ?? null, offsets: this.#stamps.clocks.offsets() },
     };
   }
 
@@ -481,9 +472,9 @@ export class Region implements RegionEngine {
       events: this.#events,
       audit: this.#audit,
     });
-    const confirmation =
-      config.replication === 'active-active' ? undefined : new EpochConfirmation({ namespace, control });
-    return { log, authority, gate: authority, writer, waits, tails, acknowledgement, confirmation };
+    const learn = (lease: Lease): void => authority.learn(lease);
+    const strong = strongReadsOf({ region: this.region, setup: config, control, acknowledgement, waits, learn });
+    return { log, authority, gate: authority, writer, waits, tails, acknowledgement, ...strong };
   }
 
   #namespaceOf(name: string): Namespace {

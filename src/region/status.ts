@@ -32,7 +32,7 @@ export interface RegionStatus {
 export interface ClockStatus {
   /** Why this region accepts no writes for the sake of its clock; null when it would. */
   readonly fenced: string | null;
-  /** Peers measured in the last minute. Offset: peer's clock less this one's, give or take the uncertainty, ms. */
+  /** Peers, and the control store as `control`, that were measured in the last minute. Offset: peer's clock less this one's, give or take the uncertainty, ms. */
   readonly offsets: readonly { readonly peer: string; readonly offsetMs: number; readonly uncertaintyMs: number }[];
 }
 

@@ -1,6 +1,8 @@
 import type { AcknowledgeRule } from '#core/failover/acknowledge';
+import { READ_LEVELS, type ReadLevel } from '#core/model/read-policy';
 import type { SeededRandom } from '#sim/kernel/seeded-random';
 import { drawMergeStyles, type MergeStyle } from '#sim/workload/merge-styles';
+import type { SessionKnobs } from '#sim/workload/sessions';
 
 export interface NetworkKnobs {
   readonly oneWayMsMin: number;
@@ -119,7 +121,7 @@ const HUB_FAULTS: readonly FaultKind[] = [
 ];
 
 /** Kinds that the engine has no answer to yet: asked for by name they happen, drawn they are not. */
-export const UNANSWERED_FAULTS: ReadonlySet<FaultKind> = new Set(['clock-hour-ahead']);
+export const UNANSWERED_FAULTS: ReadonlySet<FaultKind> = new Set();
 
 /**
  * How a run ends. `all`: every fault ends and all must agree. `core`: first a few regions alone must agree, then all.
@@ -147,6 +149,7 @@ export interface Knobs {
   readonly network: NetworkKnobs;
   readonly disk: DiskKnobs;
   readonly workload: WorkloadKnobs;
+  readonly sessions: SessionKnobs;
   readonly faults: FaultKnobs;
   readonly controlDeadlineMs: number;
   readonly clockResolutionMs: number;
@@ -167,6 +170,26 @@ function drawAcknowledge(
   const others = promotable.length - 1;
   const acknowledge = random.pick<AcknowledgeRule>([0, 0, 0, 1, 1, others, [random.pick(promotable)], promotable]);
   return { acknowledge, lossy: random.chance(acknowledge === 0 ? 0.9 : 0.3) ? 'allow' : 'refuse' };
+}
+
+function drawSessions(random: SeededRandom): SessionKnobs {
+  return {
+    count: random.pick([0, 2, 4, 8]),
+    intervalMs: random.logBetween(20, 300),
+    keys: random.pick([1, 2, 6]),
+    writeShare: random.pick([0.2, 0.5]),
+    deleteShare: random.pick([0, 0, 0.1]),
+    eventTimeStepMs: random.pick([1, 1000, 60_000]),
+    levels: random.pick<readonly ReadLevel[]>([
+      READ_LEVELS,
+      READ_LEVELS,
+      ['session'],
+      ['strong', 'session'],
+      ['bounded'],
+    ]),
+    maxStalenessMs: random.pick([0, 600, 1500, 5000]),
+    budgetMs: random.pick([0, 200, 1000]),
+  };
 }
 
 export function drawKnobs(random: SeededRandom): Knobs {
@@ -223,6 +246,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       repeatShare: random.pick([0, 0.05, 0.3]),
       rowBytesMax: random.pick([20, 20, 200, 2000]),
     },
+    sessions: drawSessions(random.fork('sessions')),
     faults: {
       intervalMs: leaseMs * random.logBetween(0.4, 4),
       lengthMs: leaseMs * random.logBetween(0.1, 3),

@@ -1,3 +1,4 @@
+import { ViewCodec } from '#core/codec/view-codec';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import type { FeatureView } from '#core/model/feature-view';
 import type { IngestResult } from '#region/engine-api';
@@ -9,6 +10,7 @@ import { trapRealTime } from '#sim/kernel/traps';
 import { drawKnobs, type FaultKind, type Knobs, type NamespaceKnobs } from '#sim/knobs';
 import { ControlMachine } from '#sim/machine/control-machine';
 import { RegionMachine, type RunningRegion } from '#sim/machine/region-machine';
+import { readWall } from '#sim/machine/sim-clock';
 import type { Mutant } from '#sim/mutants/mutant';
 import { logOf } from '#sim/nemesis/disk-faults';
 import { shuffled } from '#sim/nemesis/fault-context';
@@ -21,15 +23,20 @@ import { FreshnessOracle } from '#sim/oracle/freshness';
 import { holdUpToSeals, limitOf } from '#sim/oracle/lease-view';
 import { ReferenceMerge } from '#sim/oracle/reference-merge';
 import { RegionHistory } from '#sim/oracle/region-history';
+import { judgeSessions } from '#sim/oracle/session-verdict';
 import { type Oracle, Violations } from '#sim/oracle/violations';
 import { makeReport, type SimReport } from '#sim/report';
 import { Clients } from '#sim/workload/clients';
 import { setupOf } from '#sim/workload/namespace-setup';
+import { Sessions } from '#sim/workload/sessions';
 import { viewsOf } from '#sim/workload/views';
 import type { WriteRecord } from '#sim/workload/write-record';
 
 /** A run that needs more is stuck in a loop. */
 const EVENTS_MAX = 6_000_000;
+/** How far the clocks of two regions may stand apart by the protocol, ms. */
+const CLOCK_BOUND_MS = 500;
+const CLOCK_LOOK_MS = 25;
 /** How often after the heal it is looked whether all agree, ms. */
 const LOOK_MS = 500;
 /** What is wrong with these once everything has arrived does not get right by itself. */
@@ -66,6 +73,7 @@ export class Simulation {
   readonly network: SimNetwork;
   readonly nemesis: Nemesis;
   readonly clients: Clients;
+  readonly sessions: Sessions;
   readonly histories: RegionHistory[] = [];
   /** How often each event of the engines' logs was met. */
   readonly logEvents = new Map<string, number>();
@@ -81,6 +89,7 @@ export class Simulation {
   readonly #finalStates = new Map<string, FinalState>();
   readonly #freshness: FreshnessOracle;
   readonly #mutant: Mutant | undefined;
+  #clocksApartMs = 0;
 
   constructor(options: SimulateOptions) {
     this.seed = options.seed;
@@ -145,6 +154,16 @@ export class Simulation {
         onAnomaly: (text) => this.violations.add('health', text),
       },
     });
+    this.sessions = new Sessions({
+      kernel,
+      random: random.fork('sessions'),
+      knobs: knobs.sessions,
+      regions: this.regions,
+      codecs: this.#views.map((view) => new ViewCodec(view)),
+      writes: this.clients.writes,
+      timeoutMs: knobs.workload.clientTimeoutMs,
+      onAnomaly: (text) => this.violations.add('health', text),
+    });
     for (const namespace of knobs.namespaces) this.#finalStates.set(namespace.name, this.#finalState(namespace));
   }
 
@@ -188,10 +207,14 @@ export class Simulation {
     this.#lookAtFreshness();
     kernel.schedule(200, undefined, 'begin', () => {
       this.clients.start();
+      this.sessions.start();
+      this.#watchClocks();
       this.nemesis.start();
     });
     await kernel.run({ untilMs: knobs.faultsMs, eventsMax: EVENTS_MAX });
     const healedMs = kernel.nowMs;
+    this.sessions.stop();
+    this.#judgeSessions();
     let convergedMs: number | undefined;
     if (violations.list.length === 0 && knobs.mode !== 'safety') {
       this.clients.stop();
@@ -214,6 +237,32 @@ export class Simulation {
       this.#freshness.look();
       this.#lookAtFreshness();
     });
+  }
+
+  /** How far the wall clocks of any two regions stood apart at the most. */
+  #watchClocks(): void {
+    const offsets = this.regions.map(({ wall }) => wall.offsetMs);
+    const apartMs = Math.max(...offsets) - Math.min(...offsets) + this.knobs.clockResolutionMs;
+    this.#clocksApartMs = Math.max(this.#clocksApartMs, apartMs);
+    if (this.kernel.nowMs < this.knobs.faultsMs)
+      this.kernel.schedule(CLOCK_LOOK_MS, undefined, 'oracle', () => this.#watchClocks());
+  }
+
+  #judgeSessions(): void {
+    if (this.violations.list.length > 0) return;
+    const lossyEpochs: Record<string, readonly number[]> = {};
+    for (const { name } of this.knobs.namespaces) {
+      const lossy = (this.control.lease(name)?.lossy ?? []) as readonly { readonly epoch: number }[];
+      lossyEpochs[name] = lossy.map(({ epoch }) => epoch);
+    }
+    const [finding] = judgeSessions({
+      history: this.sessions.history,
+      writes: this.clients.writes,
+      logs: this.regions.map(logOf),
+      archive: this.#archive,
+      context: { lossyEpochs, clockExcessMs: Math.max(0, this.#clocksApartMs - CLOCK_BOUND_MS) },
+    });
+    if (finding !== undefined) this.violations.add(finding.oracle, finding.text);
   }
 
   /** Regions without which the others can go on: not a hub, and nothing valid that nobody else has. */
@@ -308,6 +357,7 @@ export class Simulation {
       archive: this.#archive,
       merge: this.#merge,
       violations: this.violations,
+      wallMs: () => readWall(machine.wall, this.kernel.nowMs),
       freshness: this.#freshness,
       conflicts: new ConflictHistory({ archive: this.#archive, views: this.#views }),
     });

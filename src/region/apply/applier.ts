@@ -11,7 +11,7 @@ import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
 import type { DecideRow, OnlineStore, RowWrite } from '#ports/online-store';
 import type { ConflictWatch, WatchedBatch } from '#region/apply/conflict-watch';
-import { dueMs, Parking } from '#region/apply/parking';
+import { Parking } from '#region/apply/parking';
 import {
   decodeJsonRecord,
   encodeJsonRecord,
@@ -25,7 +25,7 @@ import {
 import { addSizes, mergedGrowth, storedForm } from '#region/apply/row-forms';
 import { definitionKey, type ViewRegistry } from '#region/apply/view-registry';
 import { type Coverage, covering } from '#region/failover/tail-coverage';
-import type { HlcService } from '#region/ingest/hlc-service';
+import { HLC_AHEAD_MS_MAX, type HlcService } from '#region/ingest/hlc-service';
 import type { EventList } from '#region/observe/events';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 
@@ -107,7 +107,7 @@ export class Applier {
     this.#namespaces = options.namespaces;
     this.#rebuilding = options.rebuilding;
     this.#checkpoints = options.store.checkpoints();
-    this.#parking = new Parking({ clock: options.clock, release: () => this.kick() });
+    this.#parking = new Parking({ ...options, release: () => this.kick() });
   }
 
   start(): void {
@@ -171,7 +171,8 @@ export class Applier {
   announce(stream: StreamKey, head: number, watermarkMs: number | null): void {
     const progress = this.#progressOf(stream);
     progress.announcedHead = Math.max(progress.announcedHead, head);
-    if (watermarkMs === null) return;
+    // A time that has not come yet here says nothing: one clock or the other is wrong.
+    if (watermarkMs === null || watermarkMs > this.#clock.wallMs() + HLC_AHEAD_MS_MAX) return;
     const last = progress.pending[progress.pending.length - 1];
     if (last !== undefined && last.head === head) last.watermarkMs = Math.max(last.watermarkMs, watermarkMs);
     else if (progress.pending.length < WATERMARKS_MAX) progress.pending.push({ head, watermarkMs });
@@ -180,7 +181,8 @@ export class Applier {
   }
 
   watermarkMs(stream: StreamKey): number | null {
-    return this.#progress.get(stream)?.watermarkMs ?? null;
+    const watermarkMs = this.#progress.get(stream)?.watermarkMs ?? null;
+    return watermarkMs === null || watermarkMs > this.#clock.wallMs() + HLC_AHEAD_MS_MAX ? null : watermarkMs;
   }
 
   announcedHead(stream: StreamKey): number {
@@ -258,10 +260,12 @@ export class Applier {
     const watch = this.#conflicts.begin(stream, this.#checkpoints);
     const frames: Frame[] = [];
     let position = this.checkpoint(stream);
+    // What this region stamped itself is never parked.
+    const own = parseStreamKey(stream)?.origin === this.#region;
     for (const entry of logged) {
       const { frame } = decodeFrame(entry.bytes);
       assert(frame.stream === stream && frame.from === position, `${stream} continues at ${position}`);
-      if (this.#mustWait(frame)) break;
+      if (!own && this.#parking.mustWait(frame)) break;
       this.#collect(frame, rows, merges, records, watch);
       position = frame.to;
       frames.push(frame);
@@ -290,18 +294,6 @@ export class Applier {
     progress.announcedHead = Math.max(progress.announcedHead, position);
     this.#settleWatermark(stream, progress);
     this.#settleWaiters();
-    return true;
-  }
-
-  /** Parks the frame's stream when it is stamped too far ahead. What this region stamped itself is never parked. */
-  #mustWait(frame: Frame): boolean {
-    const { stream, from } = frame;
-    const untilMs = dueMs(frame);
-    const aheadMs = untilMs - this.#clock.wallMs();
-    if (aheadMs <= 0 || parseStreamKey(stream)?.origin === this.#region) return false;
-    this.#parking.park(stream, untilMs);
-    const message = `${stream} beyond ${from} is stamped too far ahead of this region's clock: applied in ${Math.ceil(aheadMs)} ms`;
-    this.#events.add('stream-parked', 'warning', message, { stream, untilMs });
     return true;
   }
 
@@ -443,7 +435,9 @@ export class Applier {
   #settleWatermark(stream: StreamKey, progress: StreamProgress): void {
     const applied = this.checkpoint(stream);
     while (progress.pending[0] !== undefined && progress.pending[0].head <= applied) {
-      progress.watermarkMs = Math.max(progress.watermarkMs ?? 0, progress.pending[0].watermarkMs);
+      // One from before this region's clock was set back would stand in the way of all that follow.
+      const held = this.watermarkMs(stream);
+      progress.watermarkMs = Math.max(held ?? 0, progress.pending[0].watermarkMs);
       progress.pending.shift();
     }
   }

@@ -2,9 +2,13 @@ import type { Frame } from '#core/codec/frame';
 import type { StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import { HLC_AHEAD_MS_MAX } from '#region/ingest/hlc-service';
+import type { EventList } from '#region/observe/events';
 
 /** The longest the timer sleeps, ms: the wall clock may be set meanwhile. */
 const LOOK_MS_MAX = 1000;
+/** A shorter wait is not told to people, ms; status shows it while it lasts. */
+const TOLD_MS_MIN = 100;
+const TOLD_AGAIN_MS = 60_000;
 
 /** Wall time from which a frame of another region may be applied, ms: its readings are within the bound then (P8). */
 export function dueMs(frame: Frame): number {
@@ -18,13 +22,16 @@ export function dueMs(frame: Frame): number {
  */
 export class Parking {
   readonly #clock: Clock;
+  readonly #events: EventList;
   readonly #release: () => void;
   readonly #untilMs = new Map<StreamKey, number>();
+  readonly #toldMs = new Map<StreamKey, number>();
   readonly #stopping = new AbortController();
   #sleeping = false;
 
-  constructor(options: { clock: Clock; release: () => void }) {
+  constructor(options: { clock: Clock; events: EventList; release: () => void }) {
     this.#clock = options.clock;
+    this.#events = options.events;
     this.#release = options.release;
   }
 
@@ -45,9 +52,15 @@ export class Parking {
     return false;
   }
 
-  park(stream: StreamKey, untilMs: number): void {
-    this.#untilMs.set(stream, untilMs);
+  /** Whether the frame is stamped too far ahead to be applied now; its stream is parked then. */
+  mustWait(frame: Frame): boolean {
+    const untilMs = dueMs(frame);
+    const aheadMs = untilMs - this.#clock.wallMs();
+    if (aheadMs <= 0) return false;
+    this.#untilMs.set(frame.stream, untilMs);
+    if (aheadMs > TOLD_MS_MIN) this.#tell(frame, untilMs, aheadMs);
     this.#sleep();
+    return true;
   }
 
   /** Forgets everything: the store was emptied. */
@@ -58,6 +71,15 @@ export class Parking {
   stop(): void {
     this.#stopping.abort();
     this.#untilMs.clear();
+  }
+
+  /** Once a minute and stream: an origin with a wrong clock would fill the list of events otherwise. */
+  #tell({ stream, from }: Frame, untilMs: number, aheadMs: number): void {
+    const now = this.#clock.monotonicMs();
+    if (now - (this.#toldMs.get(stream) ?? Number.NEGATIVE_INFINITY) < TOLD_AGAIN_MS) return;
+    this.#toldMs.set(stream, now);
+    const message = `${stream} beyond ${from} is stamped too far ahead of this region's clock: applied in ${Math.ceil(aheadMs)} ms`;
+    this.#events.add('stream-parked', 'warning', message, { stream, untilMs });
   }
 
   #sleep(): void {

@@ -31,7 +31,7 @@ export interface ClockOffset {
 }
 
 /**
- * The wall clocks of the peers, measured with each ping of a link. They are kept against the monotonic clock, so that a
+ * The wall clocks of the peers and of the control store, measured with each ping of a link and each answer. They are kept against the monotonic clock, so that a
  * step of this region's own wall clock shows at once, without another ping. What is proven counts: an offset less its
  * uncertainty, so that a slow link makes nobody suspect.
  */
@@ -85,13 +85,14 @@ export class PeerClocks {
   }
 
   /**
-   * Why this region must not give stamps at this moment: its clock is off those of most of its peers. Undefined while it is
-   * not, or not known to be. Ask in the step that gives the stamps.
+   * Why this region must not give stamps at this moment: its clock is off most of those that were measured lately. Undefined
+   * while it is not, or not known to be. Ask in the step that gives the stamps.
    */
   fence(): string | undefined {
-    const off = this.offsets().filter((offset) => provenMs(offset) >= CLOCK_FENCE_MS);
+    const measured = this.offsets();
+    const off = measured.filter((offset) => provenMs(offset) >= CLOCK_FENCE_MS);
     const reason =
-      off.length * 2 <= this.#peers.length
+      off.length * 2 <= measured.length
         ? undefined
         : `the clock of ${this.#region} is off: ${off.map(describe).join(', ')}`;
     if ((reason !== undefined) !== this.#fenced) this.#tell(reason);

@@ -17,6 +17,7 @@ export class ControlClient implements ControlStore {
   readonly #deadlineMs: number;
   #end: Promise<RpcEnd> | undefined;
   #closed = false;
+  #observeClock: (wallMs: number, roundTripMs: number) => void = () => undefined;
 
   constructor(options: { transport: LinkTransport; clock: Clock; deadlineMs: number }) {
     this.#transport = options.transport;
@@ -47,16 +48,25 @@ export class ControlClient implements ControlStore {
     }
   }
 
+  watchClock(observer: (wallMs: number, roundTripMs: number) => void): void {
+    this.#observeClock = observer;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     const end = await this.#end?.catch(() => undefined);
     end?.channel.close('region stops');
   }
 
-  async #call<T>(send: (end: RpcEnd) => Promise<T>): Promise<T> {
+  async #call<T extends { readonly answer: { readonly wallMs: number } }>(
+    send: (end: RpcEnd) => Promise<T>,
+  ): Promise<T> {
     const end = await this.#connected();
+    const sentMs = this.#clock.monotonicMs();
     try {
-      return await send(end);
+      const answered = await send(end);
+      this.#observeClock(answered.answer.wallMs, this.#clock.monotonicMs() - sentMs);
+      return answered;
     } catch (caught) {
       if (toAntipodeError(caught).code === 'PEER_TIMEOUT') end.channel.close('no answer in time');
       throw caught;

@@ -66,6 +66,7 @@ export class ControlServer {
       channel.close(`${channel.peer} is not a region of this topology`);
       return;
     }
+    const wallMs = (): number => this.#clock.wallMs();
     new RpcEnd({
       channel,
       clock: this.#clock,
@@ -74,7 +75,10 @@ export class ControlServer {
         controlGet: async ({ key }) => {
           const stored = this.#records.get(key);
           await this.#durable;
-          return { answer: { revision: stored?.revision ?? 0 }, blob: stored?.value ?? Buffer.alloc(0) };
+          return {
+            answer: { revision: stored?.revision ?? 0, wallMs: wallMs() },
+            blob: stored?.value ?? Buffer.alloc(0),
+          };
         },
         controlCompareAndSet: async ({ key, expectedRevision }, blob) => {
           if (blob.length > VALUE_BYTES_MAX)
@@ -82,11 +86,14 @@ export class ControlServer {
           const current = this.#records.get(key);
           if ((current?.revision ?? 0) !== expectedRevision) {
             await this.#durable;
-            return { answer: { ok: false, revision: current?.revision ?? 0 }, blob: current?.value ?? Buffer.alloc(0) };
+            return {
+              answer: { ok: false, revision: current?.revision ?? 0, wallMs: wallMs() },
+              blob: current?.value ?? Buffer.alloc(0),
+            };
           }
           const revision = expectedRevision + 1;
           await this.#write(key, { revision, value: Buffer.from(blob) });
-          return { answer: { ok: true, revision } };
+          return { answer: { ok: true, revision, wallMs: wallMs() } };
         },
       },
     });

@@ -31,7 +31,7 @@ const FOREVER = new Promise<never>(() => undefined);
 test('a request gets its answer with its blob, and the asker is who it proved to be', async () => {
   const { client } = await served({
     controlGet: async ({ key }, blob, peer) => ({
-      answer: { revision: key.length },
+      answer: { revision: key.length, wallMs: 7 },
       blob: Buffer.concat([blob, Buffer.from(peer)]),
     }),
   });
@@ -40,7 +40,7 @@ test('a request gets its answer with its blob, and the asker is who it proved to
     { key: 'abc' },
     { timeoutMs: 100, blob: Buffer.from('> ') },
   );
-  assert.deepEqual(answer, { revision: 3 });
+  assert.deepEqual(answer, { revision: 3, wallMs: 7 });
   assert.equal(blob.toString(), '> us-east');
 });
 
@@ -49,7 +49,7 @@ test('answers out of order reach who asked', async () => {
   const { client } = await served({
     controlGet: async ({ key }) => {
       await new Promise<void>((resolve) => waiting.push(resolve));
-      return { answer: { revision: Number(key) } };
+      return { answer: { revision: Number(key), wallMs: 7 } };
     },
   });
   const asked = [1, 2, 3].map((n) => client.request('controlGet', { key: String(n) }, { timeoutMs: 100 }));
@@ -90,7 +90,7 @@ test('no answer in time is PEER_TIMEOUT; the late answer is dropped and the chan
       });
       return { answer: { wallMs: 0 } };
     },
-    controlGet: async () => ({ answer: { revision: 1 } }),
+    controlGet: async () => ({ answer: { revision: 1, wallMs: 7 } }),
   });
   const asked = client.request('ping', {}, { timeoutMs: 50 });
   asked.catch(() => undefined);

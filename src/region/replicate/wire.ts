@@ -202,12 +202,12 @@ export const REQUESTS = {
   controlGet: {
     body: z.object({ key: z.string().max(200) }),
     /** Blob of the answer: the value. */
-    answer: z.object({ revision: seq }),
+    answer: z.object({ revision: seq, wallMs: z.number() }),
   },
   /** Blob: the new value. Blob of a refusal: the current value. */
   controlCompareAndSet: {
     body: z.object({ key: z.string().max(200), expectedRevision: seq }),
-    answer: z.object({ ok: z.boolean(), revision: seq }),
+    answer: z.object({ ok: z.boolean(), revision: seq, wallMs: z.number() }),
   },
 } as const;
 

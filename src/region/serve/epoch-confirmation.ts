@@ -1,4 +1,4 @@
-import { decodeLeaseRecord, leaseKey } from '#core/failover/lease';
+import { decodeLeaseRecord, type Lease, leaseKey } from '#core/failover/lease';
 import type { ControlStore } from '#ports/control-store';
 
 /** Who is hub, and in which epoch, as the control store said. */
@@ -14,12 +14,15 @@ export interface Confirmed {
 export class EpochConfirmation {
   readonly #control: Pick<ControlStore, 'get'>;
   readonly #key: string;
+  readonly #learn: (lease: Lease) => void;
   #underWay: Promise<unknown> = Promise.resolve();
   #next: Promise<Confirmed | undefined> | undefined;
 
-  constructor(options: { namespace: string; control: Pick<ControlStore, 'get'> }) {
+  /** `learn` takes every record that is read, like any other that this region comes to know. */
+  constructor(options: { namespace: string; control: Pick<ControlStore, 'get'>; learn: (lease: Lease) => void }) {
     this.#control = options.control;
     this.#key = leaseKey(options.namespace);
+    this.#learn = options.learn;
   }
 
   /** Undefined when there is no hub yet. Rejects with CONTROL_UNAVAILABLE. */
@@ -39,7 +42,8 @@ export class EpochConfirmation {
   async #ask(): Promise<Confirmed | undefined> {
     const { revision, value } = await this.#control.get(this.#key);
     if (revision === 0) return undefined;
-    const { holder, epoch } = decodeLeaseRecord(value);
-    return { holder, epoch };
+    const record = decodeLeaseRecord(value);
+    this.#learn({ revision, record });
+    return { holder: record.holder, epoch: record.epoch };
   }
 }

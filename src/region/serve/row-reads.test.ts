@@ -37,7 +37,7 @@ async function hubStatus(topology: InProcessTopology) {
 }
 
 async function clocksKnown(topology: InProcessTopology, name: string): Promise<void> {
-  await topology.until(async () => (await topology.region(name).status()).clock.offsets.length === 2);
+  await topology.until(async () => (await topology.region(name).status()).clock.offsets.length === 3);
 }
 
 function departures(row: Buffer | null | undefined): unknown {

@@ -1,6 +1,6 @@
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import { coverOf, judgeSeen, type SeenVerdict, type Shown, shownBy } from '#core/model/seen';
-import { parseStreamKey } from '#core/model/stream';
+import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { OnlineStore } from '#ports/online-store';
 import type { Applier } from '#region/apply/applier';
@@ -9,7 +9,7 @@ import type { HolderGate } from '#region/ingest/holder-gate';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
 import { packFrames, unpackFrames } from '#region/replicate/wire';
-import type { EpochConfirmation } from '#region/serve/epoch-confirmation';
+import type { Confirmed, EpochConfirmation } from '#region/serve/epoch-confirmation';
 
 /** How often a waiting read looks again, ms. */
 const LOOK_MS = 10;
@@ -21,8 +21,8 @@ export interface ReadNamespace {
   readonly gate: HolderGate;
   /** Undefined where no region alone accepts writes: then there are no strong reads. */
   readonly confirmation: EpochConfirmation | undefined;
-  /** Resolves when all that is applied here is as durable as the namespace demands of what it acknowledges. */
-  readonly settled?: (() => Promise<void>) | undefined;
+  /** Resolves when these positions of the open streams are as durable as what the namespace acknowledges must be. */
+  readonly settled?: ((positions: Readonly<Record<StreamKey, number>>) => Promise<void>) | undefined;
 }
 
 /** How fresh a namespace is here: up to when everything is here, by the watermarks and with the clock bound, ms. */
@@ -161,18 +161,30 @@ export class RowReads {
     }
     try {
       const confirmed = await this.#within(confirmation.confirm(), deadlineMs);
-      if (confirmed?.holder !== this.#region || !gate.acknowledgeable(confirmed.epoch)) {
+      if (!this.speaksFor(gate, confirmed)) {
         const reason = `${this.#region} does not hold the lease now`;
         return { lack: { reason, elsewhere: this.#others(confirmed?.holder), passes: true } };
       }
       const attempt = this.#here(namespace, request);
-      if (namespace.settled !== undefined) await this.#within(namespace.settled(), deadlineMs);
+      // What was read and could still be lost would be a promise that a promotion breaks.
+      const positions = this.#openPositions(namespace.log);
+      if (namespace.settled !== undefined) await this.#within(namespace.settled(positions), deadlineMs);
       return attempt;
     } catch (caught) {
       const error = toAntipodeError(caught);
       if (error.disposition === 'stop' || error.code === 'SESSION_LOST') throw error;
       return { lack: { reason: error.message, elsewhere: [], passes: false } };
     }
+  }
+
+  /** Whether this region was the hub when the control store answered, and is by its own clock still. */
+  speaksFor(gate: HolderGate, confirmed: Confirmed | undefined): boolean {
+    return confirmed?.holder === this.#region && gate.acknowledgeable(confirmed.epoch);
+  }
+
+  #openPositions(log: NamespaceLog): Record<StreamKey, number> {
+    const streams = log.lease?.record.streams ?? [];
+    return Object.fromEntries(streams.map((stream) => [stream, this.#store.checkpoint(stream)]));
   }
 
   #verdict(namespace: ReadNamespace, request: ReadRowsRequest): SeenVerdict | undefined {

@@ -13,6 +13,11 @@ export interface WallClock {
 /** When simulated time begins, ms since the epoch. */
 export const EPOCH_MS = 1_750_000_000_000;
 
+/** What a wall clock reads at a moment of the simulation, ms since the epoch. */
+export function readWall({ offsetMs, resolutionMs }: WallClock, nowMs: number): number {
+  return Math.floor((EPOCH_MS + nowMs + offsetMs) / resolutionMs) * resolutionMs;
+}
+
 /** How late a timer is at the most, ms. */
 const TIMER_LATE_MS_MAX = 0.5;
 
@@ -29,9 +34,7 @@ export class SimClock implements Clock {
   }
 
   wallMs(): number {
-    const { offsetMs, resolutionMs } = this.#wall;
-    const exact = EPOCH_MS + this.#process.kernel.nowMs + offsetMs;
-    return Math.floor(exact / resolutionMs) * resolutionMs;
+    return readWall(this.#wall, this.#process.kernel.nowMs);
   }
 
   monotonicMs(): number {

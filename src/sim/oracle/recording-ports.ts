@@ -85,6 +85,7 @@ export function recordControl(control: ControlStore, history: RegionHistory): Co
       if (outcome.kind === 'refused') learn(key, outcome.current.revision, outcome.current.value);
       return outcome;
     },
+    watchClock: (observer) => control.watchClock?.(observer),
     close: () => control.close(),
   };
 }

@@ -3,6 +3,7 @@ import type { ChangeLog, LoggedFrame } from '#ports/change-log';
 import type { ApplyBatch } from '#ports/online-store';
 import type { SimKernel } from '#sim/kernel/kernel';
 import type { ConflictHistory } from '#sim/oracle/conflict-history';
+import type { DecodedFrame } from '#sim/oracle/decoded-frame';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
 import type { FreshnessOracle } from '#sim/oracle/freshness';
 import { limitOf, type PlainLease } from '#sim/oracle/lease-view';
@@ -14,6 +15,9 @@ interface KnownLease {
   /** Number of the event in which it came to be known: it binds from the next one on. */
   readonly event: number;
 }
+
+/** How far a stamp may lie ahead of a clock (P8), ms. */
+const CLOCK_BOUND_MS = 500;
 
 interface Reading {
   readonly wallMs: number;
@@ -30,6 +34,7 @@ export class RegionHistory {
   readonly #archive: FrameArchive;
   readonly #merge: ReferenceMerge;
   readonly #violations: Violations;
+  readonly #wallMs: () => number;
   readonly #freshness: FreshnessOracle;
   readonly #known = new Map<string, KnownLease>();
   /** Positions of the store, kept over the deaths of processes. */
@@ -49,6 +54,8 @@ export class RegionHistory {
     archive: FrameArchive;
     merge: ReferenceMerge;
     violations: Violations;
+    /** What the wall clock of the machine reads, ms. */
+    wallMs: () => number;
     freshness: FreshnessOracle;
     conflicts: ConflictHistory;
   }) {
@@ -58,6 +65,7 @@ export class RegionHistory {
     this.#archive = options.archive;
     this.#merge = options.merge;
     this.#violations = options.violations;
+    this.#wallMs = options.wallMs;
     this.#freshness = options.freshness;
   }
 
@@ -111,7 +119,10 @@ export class RegionHistory {
     // What it gets back of its own from others it does not write anew.
     const written = frames.filter((frame) => !this.#archive.holds(stream, frame));
     this.#checkOwn(stream, written[0]?.from);
-    for (const { bytes } of written) this.#checkClock(bytes);
+    for (const { bytes } of written) {
+      this.#checkStamp(this.#archive.decode(bytes));
+      this.#checkClock(bytes);
+    }
   }
 
   durable(stream: StreamKey, frames: readonly LoggedFrame[]): void {
@@ -157,6 +168,7 @@ export class RegionHistory {
         this.conflicts.placed(decoded);
         for (const change of decoded.changes)
           expected.push({ rowKey: change.rowKey, value: this.#merge.stored([change]) });
+        this.#checkContained(decoded);
       }
       if (position !== to)
         this.#violations.add(
@@ -177,6 +189,25 @@ export class RegionHistory {
         'I5',
         `${this.region} applies ${batch.rows.length} rows for ${[...batch.checkpoints.keys()].join(', ')}, its log holds ${expected.length} or other ones`,
       );
+  }
+
+  /** P8: what others stamped is applied only when it is within the bound of the clock here. */
+  #checkContained({ stream, wallMs, changes }: DecodedFrame): void {
+    if (parseStreamKey(stream)?.origin === this.region) return;
+    const latestMs = changes.reduce((latest, change) => Math.max(latest, change.wallMs), wallMs);
+    const aheadMs = latestMs - this.#wallMs();
+    if (aheadMs > CLOCK_BOUND_MS)
+      this.#violations.add(
+        'I8',
+        `${this.region} applies ${stream}, stamped ${aheadMs.toFixed(0)} ms ahead of its clock`,
+      );
+  }
+
+  /** P8: nobody stamps beyond the bound of its own clock. A first frame of an epoch waits with its hub, not for itself. */
+  #checkStamp({ stream, kind, wallMs }: DecodedFrame): void {
+    const aheadMs = wallMs - this.#wallMs();
+    if (kind !== 'epoch' && aheadMs > CLOCK_BOUND_MS + 1)
+      this.#violations.add('I8', `${this.region} stamps ${stream} ${aheadMs.toFixed(0)} ms ahead of its own clock`);
   }
 
   wiped(): void {

@@ -7,6 +7,7 @@ export const ORACLES = [
   'I3',
   'I4',
   'I5',
+  'I6',
   'I7',
   'I8',
   'I9',
@@ -14,6 +15,9 @@ export const ORACLES = [
   'I14',
   'once',
   'fresh',
+  'phantom',
+  'bounded',
+  'strong',
   'ports',
   'health',
 ] as const;

@@ -144,3 +144,20 @@ test('acknowledged writes are there in the end, outranked or excused', () => {
   assert.equal(checkAcknowledged([old, mine], end(old)).length, 1);
   assert.deepEqual(checkAcknowledged([old, mine], end(old), new Set([mine.id])), []);
 });
+
+test('a session stamps its later writes above all that it saw', () => {
+  const stamped = (id: string, at: number, order: string | null, session = 's') =>
+    write({
+      id,
+      at,
+      time: 5,
+      session,
+      changes: [{ register: `only ${id}`, value: id, rank: { eventTimeUs: 5, order } }],
+    });
+  assert.deepEqual(promises([stamped('a', 0, '02'), stamped('b', 5, '03')]), []);
+  assert.deepEqual(promises([stamped('a', 0, '02'), stamped('b', 5, '01')]), ['causal']);
+  assert.deepEqual(promises([stamped('a', 0, '02'), stamped('b', 5, null)]), []);
+  assert.deepEqual(promises([stamped('a', 0, '02'), stamped('b', 5, '01', 'other')]), []);
+  // Begun before the first one ended: neither caused the other.
+  assert.deepEqual(promises([stamped('a', 0, '02'), stamped('b', 0.5, '01')]), []);
+});

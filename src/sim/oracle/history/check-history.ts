@@ -28,6 +28,7 @@ export function checkHistory(history: History, context: HistoryContext = NOTHING
   const index = new HistoryIndex(history);
   const findings: HistoryFinding[] = [];
   for (const read of history) {
+    if (read.kind === 'write') findings.push(...causeBreaks(read, index));
     if (read.kind !== 'read' || read.outcome !== 'ok') continue;
     findings.push(...phantoms(read, index));
     if (read.stale) continue;
@@ -68,6 +69,7 @@ class HistoryIndex {
   readonly #acknowledged = new Map<string, Evidence[]>();
   readonly #strong = new Map<string, Evidence[]>();
   readonly #sessions = new Map<string, Evidence[]>();
+  readonly #allOfSession = new Map<string, Evidence[]>();
 
   constructor(history: History) {
     const byCompletion = [...history].sort((a, b) => (a.completedMs ?? Infinity) - (b.completedMs ?? Infinity));
@@ -101,6 +103,11 @@ class HistoryIndex {
     return this.#sessions.get(`${session}\n${register}`) ?? [];
   }
 
+  /** Everything that a session wrote or read, the earliest first. */
+  allOfSession(session: string): readonly Evidence[] {
+    return this.#allOfSession.get(session) ?? [];
+  }
+
   #write(write: WriteOperation): void {
     if (write.outcome === 'refused') return;
     for (const value of write.changes) {
@@ -110,7 +117,7 @@ class HistoryIndex {
       if (write.outcome !== 'ok' || write.completedMs === null) continue;
       const evidence = { operation: write, completedMs: write.completedMs, value };
       add(this.#acknowledged, register, evidence);
-      if (write.session !== null) add(this.#sessions, `${write.session}\n${register}`, evidence);
+      this.#ofSession(write.session, register, evidence);
     }
   }
 
@@ -122,8 +129,14 @@ class HistoryIndex {
       const value = row.rank === null || row.rank.order === null ? { ...row, rank: written ?? row.rank } : row;
       const evidence = { operation: read, completedMs: read.completedMs, value };
       if (read.level === 'strong' && !read.stale) add(this.#strong, row.register, evidence);
-      if (read.session !== null) add(this.#sessions, `${read.session}\n${row.register}`, evidence);
+      this.#ofSession(read.session, row.register, evidence);
     }
+  }
+
+  #ofSession(session: string | null, register: string, evidence: Evidence): void {
+    if (session === null) return;
+    add(this.#sessions, `${session}\n${register}`, evidence);
+    add(this.#allOfSession, session, evidence);
   }
 
   #rankOf(register: string, value: string) {
@@ -132,6 +145,29 @@ class HistoryIndex {
     );
     return change?.rank;
   }
+}
+
+/**
+ * What a session writes is stamped above all that it had seen or written before: at one event time the later write of a
+ * session wins, in whatever region it is made.
+ */
+function causeBreaks(write: WriteOperation, index: HistoryIndex): HistoryFinding[] {
+  if (write.outcome !== 'ok' || write.session === null) return [];
+  const findings: HistoryFinding[] = [];
+  for (const change of write.changes) {
+    const { order } = change.rank;
+    if (order === null) continue;
+    const cause = index
+      .allOfSession(write.session)
+      .find(
+        ({ operation, completedMs, value }) =>
+          operation !== write && completedMs <= write.invokedMs && (value.rank?.order ?? '') >= order,
+      );
+    if (cause === undefined) continue;
+    const text = `${write.id} is stamped ${show(change)}, not above ${show(cause.value)} that its session had from ${cause.operation.id}`;
+    findings.push({ promise: 'causal', text });
+  }
+  return findings;
 }
 
 function phantoms(read: ReadOperation, index: HistoryIndex): HistoryFinding[] {

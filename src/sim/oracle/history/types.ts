@@ -78,7 +78,7 @@ export interface ReadOperation extends OperationBase {
 
 /** A promise that the history breaks. */
 export interface HistoryFinding {
-  readonly promise: 'no-phantom' | 'session' | 'bounded' | 'strong' | 'acknowledged';
+  readonly promise: 'no-phantom' | 'session' | 'causal' | 'bounded' | 'strong' | 'acknowledged';
   readonly text: string;
 }
 
