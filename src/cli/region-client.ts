@@ -114,6 +114,8 @@ export class RegionClient {
     readonly idempotencyKey: string;
     /** Whose running totals the rows of a counter are. */
     readonly producer?: Producer | undefined;
+    /** Regions beside the hub that shall hold the batch before it is acknowledged. */
+    readonly acknowledge?: number | undefined;
     readonly signal?: AbortSignal | undefined;
     readonly timeoutMs?: number;
   }): Promise<IngestResult> {
@@ -130,6 +132,7 @@ export class RegionClient {
         'content-type': CHANGE_BATCH_CONTENT_TYPE,
         'idempotency-key': options.idempotencyKey,
         ...producerHeaders,
+        ...(options.acknowledge === undefined ? {} : { 'antipode-acknowledge': String(options.acknowledge) }),
       },
       timeoutMs: options.timeoutMs ?? INGEST_TIMEOUT_MS,
       signal: options.signal,
@@ -174,11 +177,11 @@ export class RegionClient {
   }
 
   /** Moves the hub of a namespace to this region. */
-  async failover(namespace: string): Promise<FailoverResult> {
+  async failover(namespace: string, options: { readonly allowLoss?: boolean } = {}): Promise<FailoverResult> {
     const answer = await this.#json({
       method: 'POST',
       path: '/v1/failover',
-      json: { namespace },
+      json: { namespace, allowLoss: options.allowLoss ?? false },
       timeoutMs: FAILOVER_TIMEOUT_MS,
       changes: true,
     });

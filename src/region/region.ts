@@ -36,6 +36,7 @@ import type {
 import { Authority } from '#region/failover/authority';
 import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import { Tails } from '#region/failover/tails';
+import { AcknowledgedWrites } from '#region/ingest/acknowledged-writes';
 import { HlcService } from '#region/ingest/hlc-service';
 import { Ingest, type IngestNamespace } from '#region/ingest/ingest';
 import { NamespaceWriter } from '#region/ingest/namespace-writer';
@@ -400,13 +401,7 @@ export class Region implements RegionEngine {
     assert(log !== undefined, `log of ${namespace}`);
     const acknowledgement = acknowledgementOf(config, { log, positions: this.#positions, peers: links.names });
     const { store, clock, host, random, control, journal } = this.#ports;
-    const waits = new SyncWaits({
-      log,
-      clock,
-      positions: this.#positions,
-      withinMs: acknowledgement.withinMs,
-      participants: acknowledgement.participants,
-    });
+    const waits = new SyncWaits({ log, clock, positions: this.#positions, ...acknowledgement });
     const common = {
       region: this.region,
       control,
@@ -456,8 +451,8 @@ export class Region implements RegionEngine {
       applier,
       gate: authority,
       stamps: this.#stamps,
-      waits,
     });
+    const writes = new AcknowledgedWrites({ writer, waits, gate: authority, log });
     const tails = new Tails({
       namespace,
       region: this.region,
@@ -474,7 +469,7 @@ export class Region implements RegionEngine {
     });
     const learn = (lease: Lease): void => authority.learn(lease);
     const strong = strongReadsOf({ region: this.region, setup: config, control, acknowledgement, waits, learn });
-    return { log, authority, gate: authority, writer, waits, tails, acknowledgement, ...strong };
+    return { log, authority, gate: authority, writer, writes, waits, tails, acknowledgement, ...strong };
   }
 
   #namespaceOf(name: string): Namespace {

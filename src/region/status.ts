@@ -56,6 +56,27 @@ export interface NamespaceStatus {
   readonly freshnessMs: number | null;
   /** Of an active-active namespace: how fresh this region is to each member, itself included; else null. */
   readonly members: readonly MemberFreshness[] | null;
+  /** What acknowledgements of the current epoch are worth, and what earlier promotions left behind; none of an active-active namespace. */
+  readonly acknowledgements?: AcknowledgementStatus | undefined;
+}
+
+/** From the lease record, as far as this region knows it. */
+export interface AcknowledgementStatus {
+  /** Participants beside the hub that every acknowledgement of the epoch waited for at the least, and those by name. */
+  readonly count: number;
+  readonly regions: readonly string[];
+  /** Regions whose acknowledgements count in the epoch. */
+  readonly participants: readonly string[];
+  /** Promotions that may have left acknowledged writes behind, oldest first. */
+  readonly lossy: readonly {
+    /** Epoch that was closed. */
+    readonly epoch: number;
+    readonly promised: readonly string[];
+    /** Regions that did not promise and may hold more. */
+    readonly missing: readonly string[];
+    /** Streams of earlier epochs that were cut shorter: what lay in (from, to] is valid no more. */
+    readonly lowered: Readonly<Record<string, { readonly from: number; readonly to: number }>>;
+  }[];
 }
 
 /** How much of one member's writes is here. The greatest of these is the freshness of the namespace. */

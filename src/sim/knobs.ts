@@ -57,6 +57,8 @@ export interface WorkloadKnobs {
   readonly hedgeShare: number;
   /** Share of writes without an idempotency key. */
   readonly keylessShare: number;
+  /** Share of writes that ask for one region beside the hub, whatever the namespace demands. */
+  readonly raiseShare: number;
   readonly rowBytesMax: number;
 }
 
@@ -243,6 +245,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       retries: random.pick([0, 2, 8]),
       hedgeShare: random.pick([0, 0, 0.1]),
       keylessShare: random.pick([0, 0.1, 0.5]),
+      raiseShare: random.pick([0, 0, 0.1]),
       repeatShare: random.pick([0, 0.05, 0.3]),
       rowBytesMax: random.pick([20, 20, 200, 2000]),
     },

@@ -24,6 +24,7 @@ import { holdUpToSeals, limitOf } from '#sim/oracle/lease-view';
 import { ReferenceMerge } from '#sim/oracle/reference-merge';
 import { RegionHistory } from '#sim/oracle/region-history';
 import { judgeSessions } from '#sim/oracle/session-verdict';
+import { SyncAcknowledged } from '#sim/oracle/sync-acknowledged';
 import { type Oracle, Violations } from '#sim/oracle/violations';
 import { makeReport, type SimReport } from '#sim/report';
 import { Clients } from '#sim/workload/clients';
@@ -86,6 +87,7 @@ export class Simulation {
   readonly #views: readonly FeatureView[];
   readonly #archive: FrameArchive;
   readonly #merge: ReferenceMerge;
+  readonly #sync: SyncAcknowledged;
   readonly #finalStates = new Map<string, FinalState>();
   readonly #freshness: FreshnessOracle;
   readonly #mutant: Mutant | undefined;
@@ -129,6 +131,11 @@ export class Simulation {
     this.control = new ControlMachine(machine('control'));
     this.control.members = knobs.regions;
     for (const name of knobs.regions) this.regions.push(this.#region(name, new RegionMachine(machine(name))));
+    this.#sync = new SyncAcknowledged({
+      namespaces: knobs.namespaces,
+      histories: this.histories,
+      violations: this.violations,
+    });
     this.nemesis = new Nemesis({
       kernel,
       random: random.fork('nemesis'),
@@ -229,6 +236,7 @@ export class Simulation {
       }
       for (const state of this.#finalStates.values()) for (const name of state.rareMerges()) kernel.moment(name);
     }
+    this.#judgePromotions();
     return makeReport(this, { healedMs, convergedMs });
   }
 
@@ -252,7 +260,7 @@ export class Simulation {
     if (this.violations.list.length > 0) return;
     const lossyEpochs: Record<string, readonly number[]> = {};
     for (const { name } of this.knobs.namespaces) {
-      const lossy = (this.control.lease(name)?.lossy ?? []) as readonly { readonly epoch: number }[];
+      const lossy = this.control.lease(name)?.lossy ?? [];
       lossyEpochs[name] = lossy.map(({ epoch }) => epoch);
     }
     const [finding] = judgeSessions({
@@ -263,6 +271,16 @@ export class Simulation {
       context: { lossyEpochs, clockExcessMs: Math.max(0, this.#clocksApartMs - CLOCK_BOUND_MS) },
     });
     if (finding !== undefined) this.violations.add(finding.oracle, finding.text);
+  }
+
+  /** Lossy promotions only where policy or person allowed them, and clean ones that were. */
+  #judgePromotions(): void {
+    for (const { name, lossy } of this.knobs.namespaces) {
+      const lease = this.control.lease(name);
+      this.#sync.judgeRecord(name, lease);
+      if (lossy === 'refuse' && !this.nemesis.allowedLoss.has(name) && (lease?.lossy.length ?? 0) > 0)
+        this.violations.add('sync', `a promotion of ${name} was lossy, which nobody allowed`);
+    }
   }
 
   /** Regions without which the others can go on: not a hub, and nothing valid that nobody else has. */
@@ -276,7 +294,8 @@ export class Simulation {
         if (this.#isActive(name)) return false;
         const lease = control.lease(name);
         const others = promotable.filter((one) => one !== lease?.holder && left.some((other) => other.name === one));
-        if (typeof acknowledge === 'number' ? others.length < acknowledge : acknowledge.includes(machine.name))
+        const enough = typeof acknowledge === 'number' ? acknowledge : 1;
+        if (others.length < enough || (typeof acknowledge !== 'number' && acknowledge.includes(machine.name)))
           return true;
         return (
           lease === undefined ||
@@ -401,6 +420,7 @@ export class Simulation {
   /** I2 at the moment of an acknowledgement: nobody has taken over, or the write lies within the seal. */
   #judgeAcknowledgement(write: WriteRecord, region: string, result: IngestResult): void {
     if (result.hub !== region) return;
+    this.#sync.acknowledged(write, result, this.kernel.nowMs);
     if (this.#isActive(write.namespace)) return;
     const lease = this.control.lease(write.namespace);
     for (const [stream, seq] of Object.entries(result.positions)) {

@@ -11,6 +11,7 @@ import { formatMs } from '../terminal/format.ts';
 interface FailoverOptions extends CommonOptions {
   readonly to: string;
   readonly yes: boolean;
+  readonly allowLoss: boolean;
 }
 
 export function addFailoverCommand(program: Command): void {
@@ -18,12 +19,21 @@ export function addFailoverCommand(program: Command): void {
     newCommand('failover', {
       summary: 'move the hub of a namespace to another region',
       description:
-        'Moves the hub of a namespace. A hub that answers hands over everything it accepted and nothing is lost; for one that does not, its lease is waited for, and the result says whether the change was lossy.',
-      examples: ['antipode failover default --to eu-west', 'antipode failover default --to us-east --yes --json'],
+        'Moves the hub of a namespace. A hub that answers hands over everything it accepted and nothing is lost; for one that does not, its lease is waited for, and the result says whether the change was lossy. Where the policy of the namespace refuses that, it takes --allow-loss.',
+      examples: [
+        'antipode failover default --to eu-west',
+        'antipode failover default --to us-east --yes --json',
+        'antipode failover default --to eu-west --allow-loss',
+      ],
     })
       .argument('<namespace>', 'name of the namespace')
       .requiredOption('--to <region>', 'the region that becomes hub')
       .option('--yes', 'do not ask', false)
+      .option(
+        '--allow-loss',
+        'go on even when acknowledged writes may be left behind, or part of a closed epoch is held by nobody any more',
+        false,
+      )
       .action((namespace: string, options: FailoverOptions) => runCommand(options, () => failover(namespace, options))),
   );
 }
@@ -45,12 +55,13 @@ async function failover(namespace: string, options: FailoverOptions): Promise<nu
     if (process.stdin.isTTY !== true)
       throw new UsageError('a change of hub has to be confirmed, and nobody is there to ask', 'Add --yes.');
     const from = hub === null ? '' : ` from ${hub}`;
-    if (!(await confirm(`Move the hub of ${namespace}${from} to ${options.to}?`))) {
+    const loss = options.allowLoss ? ', leaving behind whatever nobody who answers holds' : '';
+    if (!(await confirm(`Move the hub of ${namespace}${from} to ${options.to}${loss}?`))) {
       process.stderr.write('nothing was changed\n');
       return EXIT.failure;
     }
   }
-  const result = await target.failover(namespace);
+  const result = await target.failover(namespace, { allowLoss: options.allowLoss });
   if (options.json) printJson({ namespace, from: hub, to: options.to, ...result });
   else {
     printLines([

@@ -28,6 +28,7 @@ interface IngestOptions extends CommonOptions {
   readonly source?: Readonly<Record<string, string>>;
   readonly param?: Readonly<Record<string, string>>;
   readonly rowsPerBatch: number;
+  readonly acknowledge?: number;
   readonly runId?: string;
   readonly producer?: string;
   readonly sequence?: number;
@@ -35,6 +36,8 @@ interface IngestOptions extends CommonOptions {
 
 /** Bad and quarantined rows shown one by one; the rest is counted. */
 const ROWS_SHOWN_MAX = 5;
+/** No topology has more regions beside a hub. */
+const ACKNOWLEDGE_MAX = 31;
 const RUN_ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 export function addIngestCommand(program: Command): void {
@@ -48,6 +51,7 @@ export function addIngestCommand(program: Command): void {
         'antipode ingest driver_stats --source driver_stats_csv=sources/driver_stats.csv --run-id monday',
         'antipode ingest driver_stats --region eu-west --param today=2026-08-02 --json',
         'antipode ingest trip_counts --producer nightly --sequence 20260802   # a view with resolver: counter',
+        'antipode ingest driver_stats --acknowledge 1',
       ],
     })
       .argument('<view>', 'name of the feature view')
@@ -65,6 +69,11 @@ export function addIngestCommand(program: Command): void {
         '--sequence <number>',
         'number of these totals among those of the producer: the greatest counts',
         wholeNumber({ min: 0, max: 999_999_999_999_999 }),
+      )
+      .option(
+        '--acknowledge <regions>',
+        'wait until that many regions beside the hub hold each batch, where the namespace demands fewer',
+        wholeNumber({ min: 0, max: ACKNOWLEDGE_MAX }),
       )
       .option('--run-id <id>', 'name of the run; the same one again goes on where an earlier one stopped')
       .action((view: string, options: IngestOptions) =>
@@ -90,6 +99,7 @@ async function ingest(view: string, options: IngestOptions): Promise<number> {
     sourcePaths: options.source,
     today: todayOf(options.param),
     rowsPerBatch: options.rowsPerBatch,
+    acknowledge: options.acknowledge,
     runId: options.runId,
     producer,
     signal: abortAtInterrupt(),

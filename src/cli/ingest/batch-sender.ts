@@ -43,6 +43,7 @@ export class BatchSender {
     readonly batch: Buffer;
     readonly idempotencyKey: string;
     readonly producer?: Producer | undefined;
+    readonly acknowledge?: number | undefined;
     readonly hurry?: AbortSignal | undefined;
   }): Promise<SentBatch> {
     const { hurry, ...request } = options;

@@ -86,6 +86,8 @@ export interface IngestViewOptions {
   readonly runId?: string | undefined;
   /** Whose running totals the rows of a counter are. */
   readonly producer?: Producer | undefined;
+  /** Regions beside the hub that shall hold a batch before it counts as acknowledged; more than the namespace demands. */
+  readonly acknowledge?: number | undefined;
   /** How long one batch is tried, ms. */
   readonly retryMsMax?: number | undefined;
   /** Ends the run: what is on its way is finished, nothing more is begun. */
@@ -201,12 +203,13 @@ class IngestRun {
     this.#batches += 1;
     const batch = encodeChangeBatch({ version: this.#view.version, changes });
     const idempotencyKey = `${this.#runId}.${number}.${sha256Hex(batch).slice(0, 16)}`;
-    const { signal, producer } = this.#options;
+    const { acknowledge, signal, producer } = this.#options;
     const { result, region } = await this.#sender.send({
       view: this.#view.name,
       batch,
       idempotencyKey,
       producer,
+      acknowledge,
       hurry: signal,
     });
     this.#hub = result.hub;

@@ -56,25 +56,32 @@ export interface PeerLog {
   readonly peak: Readonly<Record<StreamKey, number>>;
 }
 
+/** Which of the regions that come with another log than they took part with hold again what they may have acknowledged. */
+export interface ReturnedLog extends PeerLog {
+  /** Ends of the epoch's streams at the holder when it first met this log: nothing acknowledged before lies beyond. */
+  readonly owed: Readonly<Record<StreamKey, number>>;
+}
+
 /**
- * The participants of the epoch after a renewal (P6.4). A region takes part from its first acknowledgement on, with the log
- * it then has. One that comes back with another log has lost what it acknowledged: it takes part again when it holds as much
- * as the holder, and never where the holder itself began anew in this epoch and cannot know what was lost.
+ * Participants and rule of the epoch after a renewal (P6.4). A region takes part from its first meeting with the holder on,
+ * with the log it then has. One that comes back with another log has lost what it acknowledged: it takes part again when it
+ * holds all that it may have acknowledged. Where the holder itself began anew in this epoch, nobody knows how much that
+ * was: then the region takes part again, but no promotion after this epoch can be clean.
  */
-export function withParticipants(
-  record: LeaseRecord,
-  peers: ReadonlyMap<string, PeerLog>,
-  heads: Readonly<Record<StreamKey, number>>,
-): LeaseRecord['participants'] {
+export function withParticipants(record: LeaseRecord, peers: ReadonlyMap<string, ReturnedLog>): LeaseRecord {
   const participants = { ...record.participants };
-  for (const [region, { log, durable, peak }] of peers) {
+  let { acknowledge } = record;
+  for (const [region, { log, durable, peak, owed }] of peers) {
     const known = participants[region];
     const held = heldOf(record.streams, peak);
     if (known?.log === log) participants[region] = { log, held: Math.max(known.held, held) };
-    else if (known === undefined || (isWholeEpoch(record) && reaches(record.streams, durable, heads)))
+    else if (known === undefined) participants[region] = { log, held };
+    else if (reaches(durable, owed)) {
       participants[region] = { log, held };
+      if (!isWholeEpoch(record)) acknowledge = { count: 0, regions: [] };
+    }
   }
-  return participants;
+  return { ...record, participants, acknowledge };
 }
 
 /** Whether the holder extends the streams that it began the epoch with: it lost nothing of it. */
@@ -82,10 +89,6 @@ export function isWholeEpoch(record: LeaseRecord): boolean {
   return record.streams.length === record.partitions;
 }
 
-function reaches(
-  streams: readonly StreamKey[],
-  durable: Readonly<Record<StreamKey, number>>,
-  heads: Readonly<Record<StreamKey, number>>,
-): boolean {
-  return streams.every((stream) => (durable[stream] ?? 0) >= (heads[stream] ?? 0));
+function reaches(durable: Readonly<Record<StreamKey, number>>, owed: Readonly<Record<StreamKey, number>>): boolean {
+  return Object.entries(owed).every(([stream, seq]) => (durable[stream] ?? 0) >= seq);
 }

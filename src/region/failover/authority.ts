@@ -9,7 +9,7 @@ import type { AuditLog } from '#region/audit/audit-log';
 import { Acceptance } from '#region/failover/acceptance';
 import type { AuthorityConfig } from '#region/failover/authority-config';
 import { Eligibility } from '#region/failover/eligibility';
-import { EpochAcknowledgements } from '#region/failover/epoch-acknowledgements';
+import { acknowledgementStatus, EpochAcknowledgements } from '#region/failover/epoch-acknowledgements';
 import { logIsWhole, mintStreams, partitionOf } from '#region/failover/incarnation';
 import { LeaseWatch } from '#region/failover/lease-watch';
 import type { NamespaceAuthority } from '#region/failover/namespace-authority';
@@ -197,6 +197,7 @@ export class Authority implements NamespaceAuthority {
       leaseRemainingMs:
         role.kind === 'holder' ? Math.max(0, Math.round(role.leaseUntilMs - this.#clock.monotonicMs())) : null,
       promisedEpoch: this.#log.promised?.epoch ?? null,
+      acknowledgements: acknowledgementStatus(lease),
     };
   }
 

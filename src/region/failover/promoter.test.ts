@@ -47,8 +47,10 @@ type Answers = Readonly<Record<string, { answer: unknown; blob?: Buffer }>>;
 function candidate(
   answers: Answers,
   lease: Lease = LEASE,
+  policy: { readonly acknowledge: number; readonly lossy: 'allow' | 'refuse' } = { acknowledge: 0, lossy: 'allow' },
 ): {
   promoter: Promoter;
+  clock: HandClock;
   written: LeaseRecord[];
   audited: string[];
   /** What the control store answers; by default it takes everything. */
@@ -82,8 +84,7 @@ function candidate(
     config: {
       namespace: 'flights',
       promotable: ['us-east', 'eu-west', 'ap-south'],
-      acknowledge: 0,
-      lossy: 'allow',
+      ...policy,
       leaseMs: 3000,
       marginMs: 500,
     },
@@ -97,11 +98,24 @@ function candidate(
     audit: { note: (_: string, action: string) => audited.push(action) } as unknown as AuditLog,
     mintStreams: () => [MINTED],
   });
-  return { promoter, written, audited, answer };
+  return { promoter, clock, written, audited, answer };
 }
 
 function win(promoter: Promoter, kind: 'planned' | 'automatic', lease: Lease = LEASE): Promise<WonLease> {
   return promoter.win(kind === 'planned' ? { kind, allowLoss: false } : { kind }, lease, new AbortController().signal);
+}
+
+/** An order while the holder does not answer: its lease is waited for. */
+async function winWithoutHolder(
+  { promoter, clock }: { promoter: Promoter; clock: HandClock },
+  allowLoss: boolean,
+  lease: Lease,
+): Promise<WonLease> {
+  const won = promoter.win({ kind: 'planned', allowLoss }, lease, new AbortController().signal);
+  won.catch(() => undefined);
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  clock.advance(10_000);
+  return won;
 }
 
 const DRAINED = { answer: { revision: 7, heads: { [STREAM]: 5 } } };
@@ -187,4 +201,60 @@ test('a refused promotion is not audited as completed, whatever record is found'
   await assert.rejects(win(promoter, 'automatic'), /changed during/);
   promoter.auditCompleted(LEASE.record);
   assert.deepEqual(audited, []);
+});
+
+/** Writes of epoch 1 waited for one of the two regions beside the holder. */
+const SYNC: Lease = {
+  revision: 7,
+  record: {
+    ...LEASE.record,
+    acknowledge: { count: 1, regions: [] },
+    participants: { 'eu-west': { log: 'log b', held: 0 }, 'ap-south': { log: 'log c', held: 5 } },
+  },
+};
+const REFUSING = { acknowledge: 1, lossy: 'refuse' } as const;
+const HELD = { answer: { heads: { [STREAM]: 5 }, log: 'log c' } };
+
+test('with every participant that acknowledged among the promises a promotion is clean, and its epoch begins with them', async () => {
+  const answers = { 'ap-south promise': HELD, 'ap-south fetch': FETCHED };
+  const { promoter, written } = candidate(answers, SYNC, REFUSING);
+  const won = await win(promoter, 'automatic', SYNC);
+  assert.equal(won.lossy, false);
+  assert.deepEqual(written[0]?.lossy, []);
+  assert.deepEqual(written[0]?.participants, { 'ap-south': { log: 'log c', held: 0 } });
+  assert.deepEqual(written[0]?.acknowledge, { count: 1, regions: [] });
+});
+
+test('a promise from a log that is not the one that acknowledged does not count, and loss is refused', async () => {
+  const other = { answer: { heads: { [STREAM]: 5 }, log: 'another log' } };
+  const { promoter, written } = candidate({ 'ap-south promise': other, 'ap-south fetch': FETCHED }, SYNC, REFUSING);
+  await assert.rejects(win(promoter, 'automatic', SYNC), { code: 'LOSS_REFUSED', message: /1 of 2 promises/ });
+  assert.deepEqual(written, []);
+});
+
+test('loss happens where the policy or a person allows it, and the record says so', async () => {
+  const allowed = candidate({}, SYNC, { acknowledge: 1, lossy: 'allow' });
+  assert.equal((await win(allowed.promoter, 'automatic', SYNC)).lossy, true);
+  const refused = candidate({}, SYNC, REFUSING);
+  await assert.rejects(winWithoutHolder(refused, false, SYNC), { code: 'LOSS_REFUSED' });
+  const ordered = candidate({}, SYNC, REFUSING);
+  assert.equal((await winWithoutHolder(ordered, true, SYNC)).lossy, true);
+  const missing = ['ap-south', 'us-east'];
+  assert.deepEqual(ordered.written[0]?.lossy, [{ epoch: 1, promised: ['eu-west'], missing, lowered: {} }]);
+});
+
+test('a holder that hands over, but began anew in its epoch, may have lost what it had before', async () => {
+  const anew: Lease = { ...LEASE, record: { ...LEASE.record, streams: [STREAM, `${STREAM.slice(0, -1)}2`] } };
+  const { promoter } = candidate({ 'us-east drain': DRAINED, 'us-east fetch': FETCHED }, anew);
+  assert.equal((await win(promoter, 'planned', anew)).lossy, true);
+});
+
+test('a person may give up sealed history that nobody has: the seal is lowered to what is here, and listed', async () => {
+  const refused = candidate({}, LATER);
+  await assert.rejects(winWithoutHolder(refused, false, LATER), { code: 'LOSS_REFUSED' });
+  const ordered = candidate({}, LATER);
+  assert.equal((await winWithoutHolder(ordered, true, LATER)).lossy, true);
+  const [record] = ordered.written;
+  assert.deepEqual(record?.seals['1'], { [STREAM]: 0 });
+  assert.deepEqual(record?.lossy.at(-1)?.lowered, { [STREAM]: { from: 0, to: 5 } });
 });

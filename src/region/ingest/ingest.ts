@@ -7,9 +7,9 @@ import type { Random } from '#ports/random';
 import type { ViewRegistry } from '#region/apply/view-registry';
 import type { StampGate } from '#region/clocks/stamp-gate';
 import type { IngestRequest, IngestResult } from '#region/engine-api';
+import type { AcknowledgedWrites } from '#region/ingest/acknowledged-writes';
 import type { Acknowledgement } from '#region/ingest/acknowledgement';
 import type { HolderGate } from '#region/ingest/holder-gate';
-import type { NamespaceWriter } from '#region/ingest/namespace-writer';
 import type { Quarantine } from '#region/ingest/quarantine';
 import { validateRequest } from '#region/ingest/validate';
 import { RateCounter } from '#region/observe/counters';
@@ -20,7 +20,7 @@ import type { IngestCounters } from '#region/status';
 const FORWARD_TIMEOUT_MS = 15_000;
 
 export interface IngestNamespace {
-  readonly writer: NamespaceWriter;
+  readonly writes: AcknowledgedWrites;
   readonly gate: HolderGate;
   readonly acknowledgement: Acknowledgement;
 }
@@ -128,7 +128,7 @@ export class Ingest {
         epoch: namespace.gate.epoch(),
         hlc,
       };
-    const receipt = await namespace.writer.write(codec, changes, key, request.producer, requirement);
+    const receipt = await namespace.writes.write(codec, changes, { key, producer: request.producer, requirement });
     if (receipt.duplicate) this.#duplicateRequests += 1;
     else this.#accepted.add(changes.length, this.#clock.monotonicMs());
     return {

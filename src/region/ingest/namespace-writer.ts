@@ -3,7 +3,6 @@ import type { Producer } from '#core/codec/counter-state';
 import type { ReplaySource } from '#core/codec/frame';
 import type { ViewCodec } from '#core/codec/view-codec';
 import { AntipodeError, toAntipodeError } from '#core/errors';
-import { LOCAL, type Requirement } from '#core/failover/acknowledge';
 import { fnv1a } from '#core/hash';
 import type { StreamKey } from '#core/model/stream';
 import type { Hlc } from '#core/time/hlc';
@@ -21,7 +20,6 @@ import type { HlcService } from '#region/ingest/hlc-service';
 import type { AppendGrant, HolderGate } from '#region/ingest/holder-gate';
 import { InFlightKeys, reused } from '#region/ingest/in-flight-keys';
 import { requestDigest } from '#region/ingest/request-digest';
-import type { SyncWaits } from '#region/ingest/sync-waits';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 
 /** Bytes of changes taken into one group commit. */
@@ -36,11 +34,7 @@ export const DISK_RESERVE_BYTES = 64 * 1024 * 1024;
 export interface WriteReceipt {
   readonly duplicate: boolean;
   readonly positions: Record<StreamKey, number>;
-  /** Other regions in which all of it was durable when it was acknowledged. */
-  readonly durableIn: readonly string[];
 }
-
-type LocalReceipt = Omit<WriteReceipt, 'durableIn'>;
 
 /** Changes of one tail frame, for the hub to append with the ids and stamps they had. */
 export interface ReplayWrite {
@@ -105,7 +99,6 @@ export class NamespaceWriter {
   readonly #applier: Applier;
   readonly #gate: HolderGate;
   readonly #stamps: StampGate;
-  readonly #waits: SyncWaits;
   readonly #defined = new Set<string>();
   readonly #inFlight = new InFlightKeys();
   #pending: Pending[] = [];
@@ -124,7 +117,6 @@ export class NamespaceWriter {
     applier: Applier;
     gate: HolderGate;
     stamps: StampGate;
-    waits: SyncWaits;
   }) {
     this.#namespace = options.namespace;
     this.#partitions = options.partitions;
@@ -137,46 +129,18 @@ export class NamespaceWriter {
     this.#applier = options.applier;
     this.#gate = options.gate;
     this.#stamps = options.stamps;
-    this.#waits = options.waits;
   }
 
   /**
    * A client's write, under its idempotency key if it gave one: the same key gets the same answer, whether the first try is
-   * on its way or applied. Whoever asks, first or again, is answered only when the write is durable as `requirement` says.
+   * on its way or applied. Resolves when it is durable and visible here, at once when it was before.
    */
   async write(
     codec: ViewCodec,
     changes: readonly IngestChange[],
     key: string | null,
     producer?: Producer,
-    requirement: Requirement = LOCAL,
   ): Promise<WriteReceipt> {
-    const epoch = this.#gate.appendable()?.epoch;
-    if (requirement.count > 0) this.#waits.assertRoom();
-    const receipt = await this.#writeHere(codec, changes, key, producer);
-    const { positions } = receipt;
-    const durableIn = await this.#waits.until(requirement, positions);
-    if (requirement.count > 0 && (epoch === undefined || !this.#mayAcknowledge(epoch, positions)))
-      throw new AntipodeError('OUTCOME_UNKNOWN', 'the lease ran out while the write waited for other regions');
-    return { ...receipt, durableIn };
-  }
-
-  /** The epoch is still this region's, or what was written lies within its seals. */
-  #mayAcknowledge(epoch: number, positions: Readonly<Record<StreamKey, number>>): boolean {
-    if (this.#gate.acknowledgeable(epoch)) return true;
-    return Object.entries(positions).every(([stream, seq]) => {
-      const standing = this.#log.standing(stream);
-      return standing.kind === 'sealed' && seq <= standing.seal;
-    });
-  }
-
-  /** Durable and visible here; at once when it was before. */
-  async #writeHere(
-    codec: ViewCodec,
-    changes: readonly IngestChange[],
-    key: string | null,
-    producer: Producer | undefined,
-  ): Promise<LocalReceipt> {
     const bytes = changes.reduce((sum, change) => sum + change.key.length + change.row.length + 32, 0);
     const partitions = this.#split(changes);
     if (key === null) {

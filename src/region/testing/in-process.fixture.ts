@@ -180,6 +180,11 @@ export class InProcessTopology {
     this.#control = undefined;
   }
 
+  /** The next start of the region finds empty disks. */
+  loseDisks(name: string): void {
+    this.#disks.delete(name);
+  }
+
   async stopRegion(name: string): Promise<void> {
     const region = this.region(name);
     this.regions.delete(name);

@@ -119,7 +119,10 @@ export type WriteHeaders = Readonly<Record<string, string>>;
 
 /** What became of a write, as response headers. */
 export function writeHeaders(result: IngestResult): WriteHeaders {
-  const headers: Record<string, string> = { 'antipode-hub': result.hub };
+  const headers: Record<string, string> = {
+    'antipode-hub': result.hub,
+    'antipode-durable-in': result.durableIn.join(', '),
+  };
   const positions = positionsText([result.positions]);
   if (positions !== undefined) headers['antipode-positions'] = positions;
   if (result.duplicate) headers['antipode-duplicate'] = 'true';

@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { RegionEngine } from '#region/engine-api';
 import { CHANGE_BATCH_BYTES_MAX, CHANGE_BATCH_CONTENT_TYPE, decodeChangeBatch } from '#server/change-batch';
-import { requireRecord, requireString } from '#server/feast/online-features-request';
+import { optionalBoolean, requireRecord, requireString } from '#server/feast/online-features-request';
 import { requestPart, writeContextOf } from '#server/feast/write-context';
 import { sessionAfterWrite } from '#server/feast/writes';
 import { HttpFault } from '#server/http-errors';
@@ -70,8 +70,11 @@ export function addOperationsRoutes(app: FastifyInstance, options: OperationsRou
   );
 
   app.post('/v1/failover', { config: { access: 'admin' }, bodyLimit: COMMAND_BYTES_MAX }, async (request, reply) => {
-    const namespace = requireString(requireRecord(jsonBody(request)), 'namespace');
-    return sendJson(reply, await engine.failover({ namespace, actor: request.principal?.name ?? 'unknown' }));
+    const body = requireRecord(jsonBody(request));
+    const namespace = requireString(body, 'namespace');
+    const allowLoss = optionalBoolean(body, 'allowLoss', false);
+    const actor = request.principal?.name ?? 'unknown';
+    return sendJson(reply, await engine.failover({ namespace, actor, allowLoss }));
   });
 
   app.get('/v1/audit', { config: { access: 'admin' } }, async (request, reply) => {

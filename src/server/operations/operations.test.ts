@@ -43,7 +43,7 @@ suite('status, views, audit, failover', () => {
     const face = startFace(t);
     const answer = await face.post('/v1/failover', { namespace: 'flights' }, face.bearer('admin'));
     assert.deepEqual(JSON.parse(answer.text), { epoch: 4, lossy: false, durationMs: 812 });
-    assert.deepEqual(face.engine.failovers, [{ namespace: 'flights', actor: 'admin' }]);
+    assert.deepEqual(face.engine.failovers, [{ namespace: 'flights', actor: 'admin', allowLoss: false }]);
     const refused = await face.post('/v1/failover', { namespace: 'nope' }, face.bearer('admin'));
     assert.equal(refused.status, 409);
     assert.equal(refused.headers['antipode-error'], 'FAILOVER_REFUSED');

@@ -140,6 +140,9 @@ export class RegionMachine extends Machine {
     const clean = mark !== undefined && Buffer.from(mark).includes('"clean":true');
     // A copy of an orderly stop is whole: the region may go on with it.
     this.setup?.history.disksReplaced(clean ? new KvOnlineStore(new MemoryKv(this.store)).checkpoints() : undefined);
+    const log = new KvChangeLog(new MemoryKv(this.log));
+    const heads = new Map(log.streams().map((stream) => [stream, log.head(stream).seq]));
+    this.setup?.history.logReplaced(image === undefined ? 'empty' : 'older', heads);
   }
 
   protected override role(): CrashRole {

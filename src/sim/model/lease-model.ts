@@ -285,13 +285,14 @@ export class LeaseModel implements Model<LeaseState> {
     if (state.renewals >= this.#bounds.renewals || record.holder !== NAMES[at]) return undefined;
     if (!this.#rules.mayExtend(region.promise, record.epoch)) return undefined;
     const [stream] = record.streams as [string];
+    const owed = { [stream]: region.held[record.epoch] ?? 0 };
     const peers = state.regions.flatMap(({ log, acknowledged }, index) => {
       const durable = { [stream]: acknowledged[record.epoch] ?? 0 };
-      return index === at ? [] : [[NAMES[index] as string, { log: logText(log), durable, peak: durable }] as const];
+      const peer = { log: logText(log), durable, peak: durable, owed };
+      return index === at ? [] : [[NAMES[index] as string, peer] as const];
     });
-    const heads = { [stream]: region.held[record.epoch] ?? 0 };
-    const participants = this.#rules.withParticipants(record, new Map(peers), heads);
-    const sent = this.#send(state, { kind: 'renewal', revision, record: { ...record, participants } });
+    const renewed = this.#rules.withParticipants(record, new Map(peers));
+    const sent = this.#send(state, { kind: 'renewal', revision, record: renewed });
     return sent === state ? undefined : { ...sent, renewals: state.renewals + 1 };
   }
 

@@ -23,6 +23,8 @@ export interface FaultContext {
   /** Ends a process and starts it again after a while; false when there was none. */
   readonly crash: (machine: RegionMachine | ControlMachine, kind: DeathKind) => boolean;
   readonly restartLater: (machine: RegionMachine | ControlMachine) => void;
+  /** Namespaces of which a person allowed that writes are left behind. */
+  readonly allowedLoss: Set<string>;
   /** The engine did what no fault explains. */
   readonly onAnomaly: (text: string) => void;
 }

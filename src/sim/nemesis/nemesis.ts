@@ -24,6 +24,8 @@ export interface NemesisOptions {
 /** Brings faults about, of the kinds this run has, until told to heal. */
 export class Nemesis {
   readonly counts = new Map<FaultKind, number>();
+  /** Namespaces of which a person allowed that writes are left behind. */
+  readonly allowedLoss = new Set<string>();
   readonly #o: NemesisOptions;
   readonly #networkFaults: NetworkFaults;
   readonly #processFaults: ProcessFaults;
@@ -39,6 +41,7 @@ export class Nemesis {
       ...options,
       random: options.random.fork(name),
       running: () => this.#running,
+      allowedLoss: this.allowedLoss,
       hub: () => this.#hub(),
       later: (undo) => this.#later(undo),
       crash: (machine, kind) => this.#crash(machine, kind),

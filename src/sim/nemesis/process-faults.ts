@@ -97,8 +97,10 @@ export class ProcessFaults {
     const running = machine.running;
     if (running === undefined) return false;
     const { name: namespace } = random.pick(knobs.namespaces);
+    const allowLoss = random.chance(0.3);
+    if (allowLoss) this.#c.allowedLoss.add(namespace);
     running.process.after(0, 'failover', () => {
-      running.region.failover({ namespace, actor: 'nemesis' }).then(
+      running.region.failover({ namespace, actor: 'nemesis', allowLoss }).then(
         () => undefined,
         (caught: unknown) => {
           const error = toAntipodeError(caught);

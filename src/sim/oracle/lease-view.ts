@@ -8,7 +8,7 @@ export interface PlainLease {
   readonly epoch: number;
   readonly streams: readonly StreamKey[];
   readonly seals: Readonly<Record<string, Readonly<Record<StreamKey, number>>>>;
-  readonly lossy: readonly unknown[];
+  readonly lossy: readonly { readonly epoch: number; readonly lowered: Readonly<Record<StreamKey, unknown>> }[];
 }
 
 export function parseLease(revision: number, value: Uint8Array): PlainLease | undefined {

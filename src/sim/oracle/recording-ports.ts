@@ -16,7 +16,7 @@ export function recordChangeLog(log: ChangeLog, history: RegionHistory): ChangeL
     size: (stream) => log.size(stream),
     hashAt: (stream, seq) => log.hashAt(stream, seq),
     truncate: (stream, upTo) => log.truncate(stream, upTo),
-    reset: (stream, head) => log.reset(stream, head),
+    reset: (stream, head) => log.reset(stream, head).then(() => history.reset(stream, head.seq)),
     repair: (stream, frame) => log.repair(stream, frame),
     read: (stream, afterSeq, maxBytes) => log.read(stream, afterSeq, maxBytes),
     bytes: () => log.bytes(),

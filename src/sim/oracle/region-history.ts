@@ -24,6 +24,9 @@ interface Reading {
   readonly counter: number;
 }
 
+/** How long an acknowledgement may lie between the disk it speaks of and the client, ms. */
+const WORD_MS = 10_000;
+
 /**
  * What one region did to its logs and its store, judged as it happens: every step against the seals that the region has
  * been told of (I2), the order of its streams (I5), and the growth of its clock (I8).
@@ -47,6 +50,10 @@ export class RegionHistory {
   #floor: Reading = { wallMs: 0, counter: -1 };
   readonly conflicts: ConflictHistory;
   appliedChanges = 0;
+  /** When its disks last went back to an older copy of themselves. */
+  rolledBackMs = Number.NEGATIVE_INFINITY;
+  readonly #held = new Map<StreamKey, number>();
+  #heldBefore: { readonly held: ReadonlyMap<StreamKey, number>; readonly untilMs: number } | undefined;
 
   constructor(options: {
     region: string;
@@ -82,6 +89,14 @@ export class RegionHistory {
 
   machineDied(): void {
     this.#untrusted = true;
+  }
+
+  /** The log is another one now, which goes up to `heads`. */
+  logReplaced(by: 'older' | 'empty', heads: ReadonlyMap<StreamKey, number>): void {
+    if (by === 'older') this.rolledBackMs = this.#kernel.nowMs;
+    this.#heldBefore = { held: new Map(this.#held), untilMs: this.#kernel.nowMs + WORD_MS };
+    this.#held.clear();
+    for (const [stream, head] of heads) this.#held.set(stream, head);
   }
 
   /**
@@ -127,6 +142,7 @@ export class RegionHistory {
 
   durable(stream: StreamKey, frames: readonly LoggedFrame[]): void {
     for (const frame of frames) this.#archive.keep(this.region, stream, frame);
+    this.#held.set(stream, Math.max(this.#held.get(stream) ?? 0, ...frames.map(({ to }) => to)));
     const to = frames.at(-1)?.to;
     if (to !== undefined && parseStreamKey(stream)?.origin === this.region)
       this.#freshness.written(this.region, { stream, to, atMs: this.#kernel.nowMs });
@@ -138,6 +154,18 @@ export class RegionHistory {
     const elsewhere = this.#archive.farthestElsewhere(this.region, stream);
     if (elsewhere > from)
       this.#violations.add('I5', `${this.region} extends ${stream} from ${from}; others hold it up to ${elsewhere}`);
+  }
+
+  /** The log begins at a position instead of what it held. */
+  reset(stream: StreamKey, seq: number): void {
+    this.#held.set(stream, seq);
+  }
+
+  /** Up to where the disks hold a stream, or did shortly ago: what was said then is still on its way. */
+  held(stream: StreamKey, nowMs: number): number {
+    const before = this.#heldBefore;
+    const lately = before !== undefined && nowMs <= before.untilMs ? (before.held.get(stream) ?? 0) : 0;
+    return Math.max(this.#held.get(stream) ?? 0, lately);
   }
 
   /** The engine changes its store; `log` holds what it may apply. */

@@ -14,6 +14,7 @@ export const ORACLES = [
   'I12',
   'I14',
   'once',
+  'sync',
   'fresh',
   'phantom',
   'bounded',

@@ -123,6 +123,7 @@ export class Clients {
         view: codec.view.name,
         version: codec.view.version,
         idempotencyKey: keyless ? undefined : name,
+        acknowledge: this.#running && this.#random.chance(this.#knobs.raiseShare) ? 1 : undefined,
         ...this.#maker.make(codec, name, count, keyless),
       },
       ackedMs: undefined,
