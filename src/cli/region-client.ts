@@ -10,6 +10,8 @@ import { type HttpAnswer, sendHttp } from './http-request.ts';
 import { TOKEN_VARIABLE } from './project/tokens.ts';
 
 const TIMEOUT_MS = 5_000;
+/** A read may wait for its level of consistency. */
+const READ_TIMEOUT_MS = 35_000;
 /** A write may wait for the disk, for another region, and for a lease. */
 const INGEST_TIMEOUT_MS = 50_000;
 /** A failover may have to wait for a lease to lapse and a store to catch up. */
@@ -141,15 +143,21 @@ export class RegionClient {
     return answer as IngestResult;
   }
 
-  /** Reads features of entity rows; `entities` maps each join key to one value a row. */
+  /**
+   * Reads features of entity rows; `entities` maps each join key to one value a row. Headers: what the read asks of
+   * consistency.
+   */
   async onlineFeatures(
     features: readonly string[],
     entities: Readonly<Record<string, readonly unknown[]>>,
+    headersOfRequest: Readonly<Record<string, string>> = {},
   ): Promise<OnlineFeatures> {
     const { body, headers } = await this.#call({
       method: 'POST',
       path: '/get-online-features',
       json: { features, entities, full_feature_names: false },
+      headers: headersOfRequest,
+      timeoutMs: Object.keys(headersOfRequest).length === 0 ? TIMEOUT_MS : READ_TIMEOUT_MS,
     });
     const answer = readJson(body) as {
       results: OnlineFeatures['results'];

@@ -1,8 +1,7 @@
 import type { AcknowledgeRule } from '#core/failover/acknowledge';
-import { READ_LEVELS, type ReadLevel } from '#core/model/read-policy';
 import type { SeededRandom } from '#sim/kernel/seeded-random';
 import { drawMergeStyles, type MergeStyle } from '#sim/workload/merge-styles';
-import type { SessionKnobs } from '#sim/workload/sessions';
+import { drawSessions, type SessionKnobs } from '#sim/workload/session-knobs';
 
 export interface NetworkKnobs {
   readonly oneWayMsMin: number;
@@ -172,26 +171,6 @@ function drawAcknowledge(
   const others = promotable.length - 1;
   const acknowledge = random.pick<AcknowledgeRule>([0, 0, 0, 1, 1, others, [random.pick(promotable)], promotable]);
   return { acknowledge, lossy: random.chance(acknowledge === 0 ? 0.9 : 0.3) ? 'allow' : 'refuse' };
-}
-
-function drawSessions(random: SeededRandom): SessionKnobs {
-  return {
-    count: random.pick([0, 2, 4, 8]),
-    intervalMs: random.logBetween(20, 300),
-    keys: random.pick([1, 2, 6]),
-    writeShare: random.pick([0.2, 0.5]),
-    deleteShare: random.pick([0, 0, 0.1]),
-    eventTimeStepMs: random.pick([1, 1000, 60_000]),
-    levels: random.pick<readonly ReadLevel[]>([
-      READ_LEVELS,
-      READ_LEVELS,
-      ['session'],
-      ['strong', 'session'],
-      ['bounded'],
-    ]),
-    maxStalenessMs: random.pick([0, 600, 1500, 5000]),
-    budgetMs: random.pick([0, 200, 1000]),
-  };
 }
 
 export function drawKnobs(random: SeededRandom): Knobs {

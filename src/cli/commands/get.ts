@@ -5,11 +5,12 @@ import { type CommonOptions, newCommand, openNamedProject, printJson, printLines
 import { EXIT, UsageError } from '../exit-codes.ts';
 import { clientsOf } from '../project/clients.ts';
 import { viewOf } from '../project/view-of.ts';
+import { type ConsistencyOptions, consistencyHeaders } from '../read-options.ts';
 import type { OnlineFeatures, RegionClient } from '../region-client.ts';
 import { formatMs, formatValue } from '../terminal/format.ts';
 import { formatTable } from '../terminal/table.ts';
 
-interface GetOptions extends CommonOptions {
+interface GetOptions extends CommonOptions, ConsistencyOptions {
   readonly features?: string;
   readonly region?: string;
 }
@@ -23,13 +24,20 @@ export function addGetCommand(program: Command): void {
       examples: [
         'antipode get driver_stats driver_id=1001',
         'antipode get driver_stats driver_id=1001 --features trips,city --region ap-south',
-        'antipode get driver_stats driver_id=1001 --json',
+        'antipode get driver_stats driver_id=1001 --consistency strong --region ap-south',
+        'antipode get driver_stats driver_id=1001 --max-staleness 2s --fallback stale',
+        'antipode get driver_stats driver_id=1001 --session --json',
       ],
     })
       .argument('<view>', 'name of the feature view')
       .argument('<key=value...>', 'a value for every join key of the view')
       .option('--features <names>', 'features, separated by commas; default: all of the view')
       .option('--region <name>', 'region to read from; default: the first that answers')
+      .option('--consistency <level>', 'eventual, session, bounded or strong; default: what the view asks for')
+      .option('--session [token]', 'go on with the session of this token, or begin one')
+      .option('--max-staleness <duration>', 'bound of a bounded read, such as 2s')
+      .option('--fallback <what>', 'when the region cannot answer at the level: forward, stale or refuse')
+      .option('--latency-budget <duration>', 'how long the read may take for the sake of its level')
       .action((view: string, keys: string[], options: GetOptions) =>
         runCommand(options, () => get(view, keys, options)),
       ),
@@ -41,8 +49,9 @@ async function get(name: string, keys: readonly string[], options: GetOptions): 
   const view = viewOf(project, name);
   const features = featuresOf(view, options.features).map((feature) => `${view.name}:${feature}`);
   const entity = Object.fromEntries(entityOf(view, keys).map(([key, value]) => [key, [value]]));
+  const headers = consistencyHeaders(options);
   const { answer, client } = await firstAnswer(await clientsOf(project, paths, 'read', options.region), async (each) =>
-    each.onlineFeatures(features, entity),
+    each.onlineFeatures(features, entity, headers),
   );
   const rows = answer.names.map((feature, at) => ({
     feature,
@@ -56,6 +65,10 @@ async function get(name: string, keys: readonly string[], options: GetOptions): 
     region: answer.headers.get('antipode-region') ?? client.region,
     hub: answer.headers.get('antipode-hub'),
     freshnessMs: freshness === null ? null : Number(freshness),
+    readIn: answer.headers.get('antipode-read-in'),
+    consistency: answer.headers.get('antipode-consistency'),
+    stale: answer.headers.get('antipode-stale') === 'true',
+    session: answer.headers.get('antipode-session'),
   };
   if (options.json) printJson({ view: view.name, ...about, features: rows });
   else {
@@ -68,7 +81,11 @@ async function get(name: string, keys: readonly string[], options: GetOptions): 
     printLines([
       ...formatTable([{ title: 'FEATURE' }, { title: 'VALUE' }, { title: 'STATUS' }, { title: 'EVENT TIME' }], cells),
       '',
-      `read in ${about.region}${about.freshnessMs === null ? '' : `, fresh to ${formatMs(about.freshnessMs)}`}${about.hub === null ? '' : `; hub ${about.hub}`}`,
+      `read in ${about.readIn ?? about.region}${about.freshnessMs === null ? '' : `, fresh to ${formatMs(about.freshnessMs)}`}${about.hub === null ? '' : `; hub ${about.hub}`}`,
+      ...(about.consistency === null
+        ? []
+        : [`consistency ${about.consistency}${about.stale ? ', stale: the level asked for was not met' : ''}`]),
+      ...(about.session === null ? [] : [`session ${about.session}`]),
     ]);
   }
   return found ? EXIT.ok : EXIT.failure;

@@ -23,6 +23,27 @@ function readers(knobs: Knobs, sessions: Partial<Knobs['sessions']>): Knobs {
   };
 }
 
+/** A hub that is cut off for long enough to be replaced, and clients that do not wait for it for long. */
+function replacedHub(knobs: Knobs): Knobs {
+  const leaseMs = 500;
+  const tuned = readers(knobs, { levels: ['strong'], budgetMs: 200 });
+  return {
+    ...tuned,
+    mode: 'safety',
+    faultsMs: 15_000,
+    namespaces: tuned.namespaces.map((namespace) => ({
+      ...namespace,
+      replication: 'active-passive',
+      leaseMs,
+      marginMs: 80,
+      acknowledge: 0,
+      lossy: 'allow',
+    })),
+    workload: { ...tuned.workload, intervalMs: 150, clientTimeoutMs: 1000 },
+    faults: { ...tuned.faults, intervalMs: 2000, lengthMs: 3000, clockOffsetMsMax: 0 },
+  };
+}
+
 /** Bugs of reads, each to be caught by an oracle. */
 export const READS_MUTANTS: readonly Mutant[] = [
   {
@@ -91,8 +112,8 @@ export const READS_MUTANTS: readonly Mutant[] = [
   {
     name: 'strong-by-belief',
     bug: 'A region that takes itself for the hub answers strong reads without asking anybody.',
-    faults: ['isolate-hub', 'pause-hub'],
-    tune: (knobs) => readers(knobs, { levels: ['strong'] }),
+    faults: ['isolate-hub'],
+    tune: replacedHub,
     oracles: ['strong'],
     install: () => {
       const confirm = patch(EpochConfirmation.prototype, 'confirm', async () => undefined);
@@ -106,8 +127,8 @@ export const READS_MUTANTS: readonly Mutant[] = [
   {
     name: 'strong-on-an-earlier-word',
     bug: 'A strong read goes by what the control store answered before it came.',
-    faults: ['isolate-hub', 'pause-hub'],
-    tune: (knobs) => readers(knobs, { levels: ['strong'] }),
+    faults: ['isolate-hub'],
+    tune: replacedHub,
     oracles: ['strong'],
     install: () => {
       const heard = new WeakMap<EpochConfirmation, Confirmed | undefined>();

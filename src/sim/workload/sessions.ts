@@ -12,24 +12,9 @@ import type { SimKernel } from '#sim/kernel/kernel';
 import type { SeededRandom } from '#sim/kernel/seeded-random';
 import type { RegionMachine } from '#sim/machine/region-machine';
 import { EPOCH_MS } from '#sim/machine/sim-clock';
-import type { ObservedValue, Operation, ReadLevel, ReadOperation, WriteOperation } from '#sim/oracle/history/types';
+import type { ObservedValue, Operation, ReadOperation, WriteOperation } from '#sim/oracle/history/types';
+import type { SessionKnobs } from '#sim/workload/session-knobs';
 import type { WriteRecord } from '#sim/workload/write-record';
-
-export interface SessionKnobs {
-  /** Clients that read and write one after the other; none when 0. */
-  readonly count: number;
-  /** Mean time between two operations of one client, ms. */
-  readonly intervalMs: number;
-  /** Rows that all of them share. */
-  readonly keys: number;
-  readonly writeShare: number;
-  readonly deleteShare: number;
-  /** Event times are whole multiples of this, ms. */
-  readonly eventTimeStepMs: number;
-  readonly levels: readonly ReadLevel[];
-  readonly maxStalenessMs: number;
-  readonly budgetMs: number;
-}
 
 const FALLBACKS: readonly ReadFallback[] = ['forward', 'forward', 'stale', 'refuse'];
 /** Answers after which a write certainly did nothing. */
