@@ -220,6 +220,6 @@ export interface ReadCounters {
   readonly requests: number;
   readonly rows: number;
   readonly errors: number;
-  /** Storage keys, hexadecimal, of rows that the process found to be not what was written: the engine looks for itself. */
+  /** Storage keys, hexadecimal, of rows found not to be what was written: the engine looks for itself, and ends. */
   readonly damaged?: readonly string[];
 }

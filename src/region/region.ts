@@ -381,7 +381,6 @@ export class Region implements RegionEngine {
     this.#reads.add(counters.requests, this.#ports.clock.monotonicMs());
     this.#readRows += counters.rows;
     this.#readErrors += counters.errors;
-    // Where the store really is damaged, this read does not return: the process ends and builds it again.
     for (const key of counters.damaged ?? []) this.#ports.store.row(Buffer.from(key, 'hex'));
   }
 

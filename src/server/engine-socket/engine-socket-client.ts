@@ -175,15 +175,17 @@ export class EngineSocketClient implements RegionEngine {
       );
     }
     this.#requests += 1;
+    let sentBefore = false;
     try {
       const { status, text } = await this.#exchange(method, body, timeoutMs).catch((error: unknown) => {
-        if (error instanceof Severed && error.stale && repeatable) return this.#exchange(method, body, timeoutMs);
-        throw error;
+        if (!(error instanceof Severed && error.stale && repeatable)) throw error;
+        sentBefore = true;
+        return this.#exchange(method, body, timeoutMs);
       });
       if (status !== 200) throw decodeError(text);
       return JSON.parse(text) as unknown;
     } catch (caught) {
-      throw outcome(method, caught);
+      throw outcome(method, caught, sentBefore);
     } finally {
       this.#requests -= 1;
     }
@@ -228,11 +230,15 @@ export class EngineSocketClient implements RegionEngine {
   }
 }
 
-/** What a failed call means to the caller. */
-function outcome(method: EngineMethod, caught: unknown): AntipodeError {
+/**
+ * What a failed call means to the caller. `sentBefore`: a first try was lost on its way or on the way back, so that a second
+ * one that reaches nobody does not prove that nothing was done.
+ */
+function outcome(method: EngineMethod, caught: unknown, sentBefore: boolean): AntipodeError {
   if (caught instanceof AntipodeError) return caught;
   const options = { cause: caught };
-  if (caught instanceof Severed && caught.refused) {
+  const changes = method === 'ingest' || method === 'failover';
+  if (caught instanceof Severed && caught.refused && !(sentBefore && changes)) {
     return new AntipodeError('PEER_UNAVAILABLE', "the region's own process cannot be reached; reads go on", options);
   }
   const what =

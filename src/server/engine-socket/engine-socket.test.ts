@@ -202,6 +202,27 @@ suite('engine socket', () => {
     await new Promise<void>((resolve) => stranger.close(() => resolve()));
   });
 
+  test('a write that was lost on an old connection has an unknown outcome, though nobody is there any more', async () => {
+    const leaving = join(folder, 'leaving.sock');
+    let requests = 0;
+    const stranger = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.on('data', (chunk: Buffer) => {
+        if (!chunk.toString('latin1').startsWith('POST ')) return;
+        requests += 1;
+        if (requests === 1) socket.write('HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnull');
+        else stranger.close(() => undefined) && socket.destroy();
+      });
+    });
+    await new Promise<void>((resolve) => stranger.listen(leaving, resolve));
+    const other = new EngineSocketClient({ region: 'eu-west', path: leaving });
+    await other.audit({ actor: 'a', action: 'b', details: {} });
+    assert.equal((await refused(other.ingest(ingestRequest({ idempotencyKey: 'k' })))).code, 'OUTCOME_UNKNOWN');
+    assert.equal(requests, 2, 'the engine had the write');
+    assert.equal((await refused(other.ingest(ingestRequest({ idempotencyKey: 'k' })))).code, 'PEER_UNAVAILABLE');
+    await other.close();
+  });
+
   test('read counters that find nobody are reported later', async () => {
     client.reportReads({ requests: 1, rows: 2, errors: 0 });
     await client.status();
