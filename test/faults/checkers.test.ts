@@ -76,7 +76,8 @@ function history(lines: readonly HistoryLine[], ends: readonly HistoryLine[] = [
     clockSkewMs: 0,
   });
   for (const line of lines) whole.add(line);
-  if (!ends.some(({ kind }) => kind === 'lease')) whole.add({ kind: 'lease', epoch: 1, streams: [OLD], seals: {} });
+  if (!ends.some(({ kind }) => kind === 'lease'))
+    whole.add({ kind: 'lease', epoch: 1, streams: [OLD], seals: {}, lossy: [] });
   for (const line of ends) whole.add(line);
   return whole;
 }
@@ -102,7 +103,7 @@ suite('checkers', () => {
   });
 
   test('epochs: the old hub accepts what began after the new one had answered', () => {
-    const lease: HistoryLine = { kind: 'lease', epoch: 2, streams: [NEW], seals: { 1: { [OLD]: 1 } } };
+    const lease: HistoryLine = { kind: 'lease', epoch: 2, streams: [NEW], seals: { 1: { [OLD]: 1 } }, lossy: [1] };
     const late = write({ write: 3, at: 200 });
     const newer = { ...second, positions: { [NEW]: 1 } };
     assert.deepEqual(broken([first, newer, late], [lease]), ['epochs']);
@@ -143,12 +144,12 @@ suite('checkers', () => {
     const slow = { ...second, completedMs: 1000 };
     const lines = [first, slow, read({ write: 2, at: 150, ...strong }), read({ write: 1, at: 200, ...strong })];
     assert.deepEqual(broken(lines), ['strong']);
-    const tail: HistoryLine = { kind: 'lease', epoch: 2, streams: [NEW], seals: { 1: { [OLD]: 1 } } };
+    const tail: HistoryLine = { kind: 'lease', epoch: 2, streams: [NEW], seals: { 1: { [OLD]: 1 } }, lossy: [1] };
     assert.deepEqual(broken([first, second, read({ write: 1, at: 150, ...strong })], [tail]), [], 'it became a tail');
   });
 
   test('beyond-seal: a tail is read from a region that has known its seal for long, or stays there', () => {
-    const lease: HistoryLine = { kind: 'lease', epoch: 2, streams: [NEW], seals: { 1: { [OLD]: 1 } } };
+    const lease: HistoryLine = { kind: 'lease', epoch: 2, streams: [NEW], seals: { 1: { [OLD]: 1 } }, lossy: [1] };
     const later = { headers: { 'antipode-epoch': '2' } };
     const tail = { valid: { 1: 1 }, tails: { 2: 1 } };
     const ends = [lease, region('ap', 1, tail), region('us', 1, tail)];

@@ -1,11 +1,21 @@
 // Judges a recorded history. Pure: a history in, violations out. Knows the protocol's promises and none of its code.
+import type { HistoryFinding } from '#sim/oracle/history/types';
 import type { FinalLease, History, Level, ReadAttempt, WriteAttempt } from './history.ts';
+import { findingsOf } from './operations.ts';
 
 /** What the rounding of a header and of two clocks of one machine may differ by, ms. */
 const ROUNDING_MS = 5;
 /** How long a region may take from learning of a seal to serving nothing beyond it, ms: its state is written now and then. */
 const SEAL_MS = 1_000;
 const EXAMPLES_SHOWN = 5;
+/** Checkers of this file by the names that those of simulated histories have for the same promises. */
+const AS_SIMULATED: Readonly<Record<HistoryFinding['promise'], string>> = {
+  'no-phantom': 'intact',
+  session: 'session',
+  bounded: 'bounded',
+  strong: 'strong',
+  acknowledged: 'acknowledged',
+};
 
 export interface Violation {
   readonly checker: string;
@@ -70,6 +80,7 @@ export function checkHistory(history: History): Verdict {
   checkStrong(finding, reads, latest, writes);
   checkBeyondSeal(finding, reads, writes, history);
   checkFinal(finding, history, writes);
+  checkAsSimulated(finding, history);
   return { violations: finding.violations(), checked: finding.checked };
 }
 
@@ -247,6 +258,11 @@ function judge(finding: Finding, checker: string, read: ReadAttempt, promised: P
     short &&
       `${describe(read)}: write ${due.number} was acknowledged ${Math.round(read.invokedMs - due.ackedMs)} ms before it began, and ${Math.round(ageMs)} ms may be missing`,
   );
+}
+
+/** What the checkers of simulated histories say: they know less of tails, and more of what is between two reads. */
+function checkAsSimulated(finding: Finding, history: History): void {
+  for (const { promise, text } of findingsOf(history)) finding.look(AS_SIMULATED[promise], text);
 }
 
 /** P5.3: a region that knows a seal serves nothing beyond it, neither to readers nor in the end. */

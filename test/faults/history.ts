@@ -85,6 +85,8 @@ export interface FinalLease {
   readonly streams: readonly string[];
   /** By epoch, then by stream. */
   readonly seals: Readonly<Record<string, Readonly<Record<string, number>>>>;
+  /** Closed epochs whose end is not known to be complete. */
+  readonly lossy: readonly number[];
 }
 
 /** What the stopped region's disk held. */

@@ -33,10 +33,13 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'cut-off-replica',
     about: 'a replica that nothing reaches, while clients go on reading from it',
     run: async (stage) => {
-      const [victim] = others(await stage.hub(), stage);
+      const hub = await stage.hub();
+      const [victim] = others(hub, stage);
       await sleep(500);
       await stage.isolate(victim, 'blackhole');
-      await sleep(2_500);
+      // Until what it has is older than any read may bear.
+      await sleep(2_000);
+      await stage.workload.confront(hub, victim);
       await stage.heal();
       await sleep(500);
     },
@@ -106,12 +109,13 @@ export const SCENARIOS: readonly Scenario[] = [
       const hub = await stage.hub();
       await sleep(500);
       await stage.halt(hub);
-      await stage.hub(hub);
+      const next = await stage.hub(hub);
       // Requests of the new epoch are answered before those that wait in the sockets of the old hub.
       stage.workload.avoid(hub, false);
       await sleep(1_000);
       await stage.resume(hub);
-      await sleep(2_000);
+      await stage.workload.confront(next, hub);
+      await sleep(1_000);
     },
   },
   {
@@ -124,8 +128,8 @@ export const SCENARIOS: readonly Scenario[] = [
       // What it acknowledges from here on is a tail once another region is hub.
       await stage.untilAcknowledgedBy(hub, 10);
       await stage.isolate(hub, 'blackhole');
-      await stage.hub(hub);
-      await sleep(1_000);
+      const next = await stage.hub(hub);
+      await stage.workload.confront(next, hub);
       await stage.heal();
       await sleep(1_500);
     },

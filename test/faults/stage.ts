@@ -255,7 +255,9 @@ export class Stage {
     });
     await this.topology.stop();
     const lease = await readLease(this.topology, 'default');
-    this.history.add({ kind: 'lease', epoch: lease.epoch, streams: lease.streams, seals: lease.seals });
+    const { epoch, streams, seals } = lease;
+    const lossy = lease.lossy.map((promotion) => promotion.epoch);
+    this.history.add({ kind: 'lease', epoch, streams, seals, lossy });
     const project = await loadProject(this.#project.folder);
     const codec = new ViewCodec(project.views[0]!);
     for (const region of REGIONS)

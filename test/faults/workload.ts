@@ -25,7 +25,10 @@ const READ_MS_MAX = 1_500;
 /** Attempts of one write, in other regions, until its outcome is known. */
 const ATTEMPTS_MAX = 6;
 const LEVELS: readonly Level[] = ['eventual', 'session', 'bounded', 'strong'];
-const MAX_STALENESS_MS = 400;
+/** Beyond what clocks may stand apart, and watermarks take on a busy machine. */
+const MAX_STALENESS_MS = 1_500;
+const LATENCY_BUDGET_MS = 600;
+const HOT_KEYS = 6;
 const NOTE_CHARACTERS = 200;
 
 export interface WorkloadOptions {
@@ -81,6 +84,7 @@ export class Workload {
   readonly #away = new Set<string>();
   #stopped = false;
   #lastWrite = 0;
+  #confronted = 0;
   #lastEventMs = 0;
 
   constructor(options: WorkloadOptions) {
@@ -124,8 +128,21 @@ export class Workload {
     this.#agent.destroy();
   }
 
+  /** One client writes the hot keys in one region and reads each at once in another, at every level. */
+  async confront(writer: string, reader: string): Promise<void> {
+    const { hotKeys = HOT_KEYS, seed } = this.#options;
+    this.#confronted += 1;
+    const client = `confronter-${this.#confronted}`;
+    const random = new SeededRandom(seed * 1000 - this.#confronted);
+    const session: Session = { random, writeShare: 0, client, name: client, lost: 0, token: undefined };
+    for (let key = 0; key < hotKeys; key++) {
+      await this.#write(session, [writer], key);
+      await Promise.all(LEVELS.map((level) => this.#read(session, reader, key, level)));
+    }
+  }
+
   async #run(session: Session): Promise<void> {
-    const { hotKeys = 6, coldKeys = 60, pauseMs = 12 } = this.#options;
+    const { hotKeys = HOT_KEYS, coldKeys = 60, pauseMs = 12 } = this.#options;
     const { random } = session;
     while (!this.#stopped) {
       const key = random.chance(0.5) ? random.integer(hotKeys) : hotKeys + random.integer(coldKeys);
@@ -210,6 +227,8 @@ export class Workload {
     const headers = {
       'antipode-consistency': level,
       ...(maxStalenessMs === null ? {} : { 'antipode-max-staleness-ms': String(maxStalenessMs) }),
+      'antipode-latency-budget-ms': String(LATENCY_BUDGET_MS),
+      'antipode-fallback': session.random.chance(0.3) ? 'stale' : 'forward',
       ...tokenHeader(session),
     };
     const body = JSON.stringify({
@@ -332,8 +351,9 @@ export class Workload {
   }
 }
 
+/** An empty header begins a session. */
 function tokenHeader({ token }: Session): Record<string, string> {
-  return token === undefined ? {} : { 'antipode-session': token };
+  return { 'antipode-session': token ?? '' };
 }
 
 /** Codes that leave open what became of a write; everything else in the registry says that nothing was done. */

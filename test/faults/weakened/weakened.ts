@@ -42,7 +42,19 @@ export const WEAKENED: readonly WeakenedEngine[] = [
     name: 'always-fresh',
     bug: 'Freshness is taken from the wall clock.',
     scenario: 'cut-off-replica',
-    checkers: ['freshness'],
+    checkers: ['freshness', 'bounded'],
+  }),
+  weakened({
+    name: 'forgets-sessions',
+    bug: 'What a session has seen is ignored.',
+    scenario: 'cut-off-replica',
+    checkers: ['session'],
+  }),
+  weakened({
+    name: 'unconfirmed-strong-reads',
+    bug: 'A hub answers strong reads without asking the control store.',
+    scenario: 'isolate-hub',
+    checkers: ['strong'],
   }),
   weakened({
     name: 'acknowledges-early',
