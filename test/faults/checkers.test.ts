@@ -146,6 +146,10 @@ suite('checkers', () => {
     assert.deepEqual(broken(lines), ['strong']);
     const tail: HistoryLine = { kind: 'lease', epoch: 2, streams: [NEW], seals: { 1: { [OLD]: 1 } }, lossy: [1] };
     assert.deepEqual(broken([first, second, read({ write: 1, at: 150, ...strong })], [tail]), [], 'it became a tail');
+    // The second try of a tail was accepted by the next hub: what was read in between need not show it.
+    const again = write({ write: 2, at: 300, positions: { [NEW]: 1 } });
+    assert.deepEqual(broken([first, second, again, read({ write: 1, at: 150, ...strong })], [tail]), []);
+    assert.deepEqual(broken([first, second, again, read({ write: 1, at: 350, ...strong })], [tail]), ['strong']);
   });
 
   test('beyond-seal: a tail is read from a region that has known its seal for long, or stays there', () => {

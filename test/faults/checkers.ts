@@ -11,6 +11,7 @@ const EXAMPLES_SHOWN = 5;
 /** Checkers of this file by the names that those of simulated histories have for the same promises. */
 const AS_SIMULATED: Readonly<Record<HistoryFinding['promise'], string>> = {
   'no-phantom': 'intact',
+  causal: 'causal',
   session: 'session',
   bounded: 'bounded',
   strong: 'strong',
@@ -39,8 +40,11 @@ interface Write {
   /** When its first positive answer was read; Infinity when there was none. */
   readonly ackedMs: number;
   readonly refused: boolean;
-  /** Acknowledged, and valid in its place: not beyond a seal. What later readers are promised. */
-  readonly promised: boolean;
+  /**
+   * When the first positive answer was read that names a place not beyond a seal: from then on readers are promised it.
+   * Infinity when there was none: the write is a tail, or was one, and comes back by its replay.
+   */
+  readonly promisedMs: number;
 }
 
 class Finding {
@@ -101,7 +105,7 @@ function writesOf(attempts: readonly WriteAttempt[], lease: FinalLease | undefin
       invokedMs: Math.min(...list.map((attempt) => attempt.invokedMs)),
       ackedMs: Math.min(...ok.map((attempt) => attempt.completedMs)),
       refused: list.every((attempt) => attempt.outcome === 'refused'),
-      promised: ok.some((attempt) => isValid(attempt, lease)),
+      promisedMs: Math.min(...ok.filter((attempt) => isValid(attempt, lease)).map((attempt) => attempt.completedMs)),
     });
   }
   return writes;
@@ -125,7 +129,7 @@ class Promised {
 
   constructor(writes: ReadonlyMap<number, Write>) {
     for (const write of writes.values()) {
-      if (!write.promised) continue;
+      if (write.promisedMs === Infinity) continue;
       const list = this.#byKey.get(write.key);
       if (list === undefined) this.#byKey.set(write.key, [write]);
       else list.push(write);
@@ -135,7 +139,7 @@ class Promised {
   before(key: number, ms: number): Write | undefined {
     let found: Write | undefined;
     for (const write of this.#byKey.get(key) ?? [])
-      if (write.ackedMs < ms && write.number > (found?.number ?? 0)) found = write;
+      if (write.promisedMs < ms && write.number > (found?.number ?? 0)) found = write;
     return found;
   }
 }
@@ -239,7 +243,7 @@ function checkStrong(
     for (; at < byEnd.length && byEnd[at]!.completedMs < read.invokedMs; at++) {
       const earlier = byEnd[at]!;
       // What no client was promised may go with its hub.
-      if (earlier.write === null || writes.get(earlier.write)?.promised !== true) continue;
+      if (earlier.write === null || writes.get(earlier.write)?.promisedMs === Infinity) continue;
       latest.set(earlier.key, Math.max(latest.get(earlier.key) ?? 0, earlier.write));
     }
     const before = latest.get(read.key) ?? 0;
@@ -256,7 +260,7 @@ function judge(finding: Finding, checker: string, read: ReadAttempt, promised: P
   finding.look(
     checker,
     short &&
-      `${describe(read)}: write ${due.number} was acknowledged ${Math.round(read.invokedMs - due.ackedMs)} ms before it began, and ${Math.round(ageMs)} ms may be missing`,
+      `${describe(read)}: write ${due.number} was acknowledged ${Math.round(read.invokedMs - due.promisedMs)} ms before it began, and ${Math.round(ageMs)} ms may be missing`,
   );
 }
 
