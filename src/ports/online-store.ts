@@ -11,6 +11,12 @@ export interface RowWrite {
   readonly value: Buffer;
 }
 
+/** A row of which expiry leaves less, or nothing: null. */
+export interface SweptRow {
+  readonly key: Buffer;
+  readonly value: Buffer | null;
+}
+
 /** Everything one step of the applier changes; all of it or nothing becomes visible. */
 export interface ApplyBatch {
   readonly rows: readonly RowWrite[];
@@ -18,6 +24,8 @@ export interface ApplyBatch {
   readonly checkpoints: ReadonlyMap<StreamKey, number>;
   /** Small records of the projection: definitions, idempotency keys, replay positions, watermarks. A null value deletes. */
   readonly records: ReadonlyMap<string, Buffer | null>;
+  /** Rows whose stored bytes are replaced without a merge, because part of them has expired. */
+  readonly swept?: readonly SweptRow[];
   /**
    * Upper bound of what `merge` and `after` write beyond the rows and records given here: space must be there before the
    * transaction begins. Left out: nothing.

@@ -37,6 +37,7 @@ import { Authority } from '#region/failover/authority';
 import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import { Tails } from '#region/failover/tails';
 import { AcknowledgedWrites } from '#region/ingest/acknowledged-writes';
+import { Expirer } from '#region/ingest/expirer';
 import { HlcService } from '#region/ingest/hlc-service';
 import { Ingest, type IngestNamespace } from '#region/ingest/ingest';
 import { NamespaceWriter } from '#region/ingest/namespace-writer';
@@ -272,6 +273,9 @@ export class Region implements RegionEngine {
       collector.start((error) => this.#events.add('idempotency-collection-failed', 'warning', String(error))),
     );
     this.#timers.push(clock.every(TAILS_INTERVAL_MS, () => this.#tendTails()));
+    const expiry = { clock, views: this.#views, hlc: this.#hlc, applier, stamps: this.#stamps, events: this.#events };
+    for (const { log, gate } of this.#namespaces.values())
+      this.#timers.push(new Expirer({ ...expiry, log, gate }).start());
     this.#state = 'serving';
     await this.#audit.append(this.region, 'region-started', { trustedStore: trusted });
     this.#events.add('region-started', 'info', `${this.region} serves`);

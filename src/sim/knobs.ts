@@ -36,6 +36,8 @@ export interface NamespaceKnobs {
   readonly views: number;
   /** How each of them merges. */
   readonly merges: readonly MergeStyle[];
+  /** Time to live of their rows; null: for ever. Rows that have expired go away without a write. */
+  readonly ttlSeconds: number | null;
 }
 
 export interface WorkloadKnobs {
@@ -180,7 +182,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     const barred = random.chance(0.2) ? random.pick(regions) : undefined;
     const promotable = regions.filter((name) => name !== barred);
     const name = ['flights', 'weather'][index] as string;
-    const drawn: Omit<NamespaceKnobs, 'merges'> = {
+    const drawn: Omit<NamespaceKnobs, 'merges' | 'ttlSeconds'> = {
       name,
       replication: random.fork(`replication ${index}`).chance(0.25) ? 'active-active' : 'active-passive',
       partitions: random.pick([1, 1, 1, 2, 4]),
@@ -192,7 +194,11 @@ export function drawKnobs(random: SeededRandom): Knobs {
       ...drawAcknowledge(random, promotable),
       views: random.pick([1, 1, 2]),
     };
-    return { ...drawn, merges: drawMergeStyles(random.fork(`merges of ${name}`), drawn.views) };
+    return {
+      ...drawn,
+      merges: drawMergeStyles(random.fork(`merges of ${name}`), drawn.views),
+      ttlSeconds: random.fork(`expiry of ${name}`).pick([null, null, null, 3, 20]),
+    };
   });
   const oneWayMsMax = random.logBetween(1, 150);
   // Few kinds in one run go deeper, many meet each other.

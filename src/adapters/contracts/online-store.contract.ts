@@ -177,6 +177,35 @@ export function onlineStoreContract(
       assert.equal(store.checkpoint('s'), 0);
     });
 
+    test('swept rows are replaced or removed without a merge, with the batch and like it', async () => {
+      await store.apply(
+        testBatch({
+          rows: [
+            ['a', '1'],
+            ['b', '2'],
+            ['c', '3'],
+          ],
+        }),
+        greatest,
+      );
+      const swept = [
+        { key: b('a'), value: null },
+        { key: b('b'), value: b('1') },
+        { key: b('never'), value: null },
+      ];
+      const unasked = (): never => assert.fail('nothing is merged');
+      await store.apply({ ...testBatch({ records: { cut: '7' } }), swept }, unasked);
+      assert.deepEqual([row('a'), row('b'), row('c'), store.record('cut')?.toString()], [undefined, '1', '3', '7']);
+      assert.equal(store.rowCount(), 2);
+      const failing = { ...testBatch({ rows: [['c', '9']] }), swept: [{ key: b('b'), value: null }] };
+      await assert.rejects(
+        store.apply(failing, () => {
+          throw new Error('no');
+        }),
+      );
+      assert.equal(row('b'), '1');
+    });
+
     test('a merge that throws leaves nothing of its batch (P5.2)', async () => {
       await store.apply(testBatch({ rows: [['k', '1']], checkpoints: { s: 1 }, records: { r: '1' } }), greatest);
       const fault = new Error('fault');

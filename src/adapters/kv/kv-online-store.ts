@@ -32,6 +32,10 @@ export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
     while (this.#syncing !== undefined) await this.#syncing;
     return this.#kv.transact(sizeOfBatch(batch), (writer) => {
       const outcome = this.#applyRows(writer, batch, merge);
+      for (const { key, value } of batch.swept ?? []) {
+        if (value === null) this.#rows.remove(writer, key);
+        else this.#rows.put(writer, key, value);
+      }
       for (const [stream, seq] of batch.checkpoints) {
         this.#checkpoints.put(writer, Buffer.from(stream), encodeSeq(seq));
       }
@@ -104,9 +108,11 @@ export class KvOnlineStore extends KvOnlineReader implements OnlineStore {
 function sizeOfBatch(batch: ApplyBatch): KvSize {
   let bytes = 0;
   for (const row of batch.rows) bytes += row.key.length + row.value.length;
+  for (const row of batch.swept ?? []) bytes += row.key.length + (row.value?.length ?? 0);
   for (const stream of batch.checkpoints.keys()) bytes += stream.length + SEQ_BYTES;
   for (const [key, value] of batch.records) bytes += key.length * 3 + (value === null ? 0 : value.length);
   const extra = batch.extra ?? { operations: 0, bytes: 0 };
-  const operations = batch.rows.length + batch.checkpoints.size + batch.records.size + extra.operations;
+  const rows = batch.rows.length + (batch.swept?.length ?? 0);
+  const operations = rows + batch.checkpoints.size + batch.records.size + extra.operations;
   return { operations, bytes: bytes + extra.bytes + operations * CHECKSUM_BYTES };
 }

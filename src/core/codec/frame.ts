@@ -11,9 +11,12 @@ export const FRAME_BODY_BYTES_MAX = 8 * 1024 * 1024;
 /** Most changes in one frame. */
 export const FRAME_CHANGES_MAX = 4096;
 
-/** `rows`: changes of one view version. `definition`: a view version. `epoch`: the first append of a new holder, with its lease record. */
-export type FrameKind = 'rows' | 'definition' | 'epoch';
-const KINDS: readonly FrameKind[] = ['rows', 'definition', 'epoch'];
+/**
+ * `rows`: changes of one view version. `definition`: a view version. `epoch`: the first append of a new holder, with its
+ * lease record. `expiry`: the cut below which nothing of a view version counts any more.
+ */
+export type FrameKind = 'rows' | 'definition' | 'epoch' | 'expiry';
+const KINDS: readonly FrameKind[] = ['rows', 'definition', 'epoch', 'expiry'];
 
 /** Which changes of the frame a client's idempotency key covers, as seqs (from, to]. A request may span several frames. */
 export interface IdempotencyEntry {

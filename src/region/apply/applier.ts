@@ -10,7 +10,9 @@ import type { LoggedFrame } from '#ports/change-log';
 import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
 import type { DecideRow, OnlineStore, RowWrite } from '#ports/online-store';
+import { AppliedWaits } from '#region/apply/applied-waits';
 import type { ConflictWatch, WatchedBatch } from '#region/apply/conflict-watch';
+import { ExpiryCuts } from '#region/apply/expiry-cuts';
 import { Parking } from '#region/apply/parking';
 import {
   decodeJsonRecord,
@@ -44,12 +46,6 @@ interface StreamProgress {
   announcedHead: number;
 }
 
-interface Waiter {
-  readonly stream: StreamKey;
-  readonly seq: number;
-  readonly resolve: () => void;
-}
-
 /**
  * Turns logged frames into rows: the only writer of the online store. Each step applies a bounded run of one stream's
  * frames, with the checkpoint, in one transaction (P5.2), strictly from the checkpoint on (P5.1), and never beyond what
@@ -62,6 +58,7 @@ export class Applier {
   readonly #host: Host;
   readonly #views: ViewRegistry;
   readonly #conflicts: ConflictWatch;
+  readonly #expiry: ExpiryCuts;
   readonly #hlc: HlcService;
   readonly #events: EventList;
   readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
@@ -73,7 +70,7 @@ export class Applier {
   readonly #halted = new Map<StreamKey, string>();
   /** Streams whose next frame is stamped too far ahead (P8). */
   readonly #parking: Parking;
-  #waiters: Waiter[] = [];
+  readonly #waits = new AppliedWaits();
   #rebuilding: boolean;
   #wake: (() => void) | undefined;
   #woken = false;
@@ -102,6 +99,7 @@ export class Applier {
     this.#host = options.host;
     this.#views = options.views;
     this.#conflicts = options.conflicts;
+    this.#expiry = new ExpiryCuts(options.store);
     this.#hlc = options.hlc;
     this.#events = options.events;
     this.#namespaces = options.namespaces;
@@ -120,11 +118,15 @@ export class Applier {
     this.#parking.stop();
     this.kick();
     await this.#running;
-    this.#failWaiters();
+    this.#waits.endAll();
   }
 
   get rebuilding(): boolean {
     return this.#rebuilding;
+  }
+
+  get expiry(): ExpiryCuts {
+    return this.#expiry;
   }
 
   get rowsApplied(): number {
@@ -162,7 +164,7 @@ export class Applier {
   /** Resolves when `seq` of the stream is applied here; rejects OUTCOME_UNKNOWN when that cannot come any more. */
   async applied(stream: StreamKey, seq: number): Promise<void> {
     if (this.checkpoint(stream) >= seq) return;
-    await new Promise<void>((resolve) => this.#waiters.push({ stream, seq, resolve }));
+    await this.#waits.until(stream, seq);
     if (this.checkpoint(stream) < seq)
       throw new AntipodeError('OUTCOME_UNKNOWN', `${stream} ${seq} was not applied before the epoch closed`);
   }
@@ -213,6 +215,7 @@ export class Applier {
           }
         }
         if (this.#rebuilding && !progressed && this.#caughtUp()) this.#finishRebuild();
+        if (!progressed) progressed = await this.#sweep();
         if (this.#publishDue) await this.#writeServingState();
         if (progressed) await this.#clock.yield();
         else if (!this.#woken && !this.#stopped) await new Promise<void>((resolve) => (this.#wake = resolve));
@@ -245,6 +248,17 @@ export class Applier {
     }
   }
 
+  /** Removes a piece of what has expired; false when nothing has. */
+  async #sweep(): Promise<boolean> {
+    try {
+      return await this.#expiry.sweep((version) => this.#views.version(version));
+    } catch (caught) {
+      const error = toAntipodeError(caught);
+      if (error.code !== 'DISK_FULL') throw caught;
+      return this.#waitForSpace(error);
+    }
+  }
+
   /** Nothing was applied; the frames are in the log. Tries again after a while, without a busy loop. */
   async #waitForSpace(error: AntipodeError): Promise<boolean> {
     this.#events.add('disk-full', 'error', error.message);
@@ -258,6 +272,7 @@ export class Applier {
     const merges: Merge[] = [];
     const records = new Map<string, Buffer | null>();
     const watch = this.#conflicts.begin(stream, this.#checkpoints);
+    this.#expiry.begin();
     const frames: Frame[] = [];
     let position = this.checkpoint(stream);
     // What this region stamped itself is never parked.
@@ -280,6 +295,7 @@ export class Applier {
     const batch = { rows, checkpoints: new Map([[stream, position]]), records, extra };
     await this.#store.apply(batch, decide, () => watch.records());
     watch.commit();
+    this.#expiry.commit();
     this.#checkpoints.set(stream, position);
     this.#rowsApplied += rows.length;
     const progress = this.#progressOf(stream);
@@ -293,7 +309,7 @@ export class Applier {
     }
     progress.announcedHead = Math.max(progress.announcedHead, position);
     this.#settleWatermark(stream, progress);
-    this.#settleWaiters();
+    this.#waits.settle((waiting) => this.checkpoint(waiting));
     return true;
   }
 
@@ -305,6 +321,10 @@ export class Applier {
     watch: WatchedBatch,
   ): void {
     if (frame.kind === 'epoch') return;
+    if (frame.kind === 'expiry') {
+      this.#expiry.raise(frame.viewVersion, frame.payload, records);
+      return;
+    }
     if (frame.kind === 'definition') {
       records.set(definitionKey(frame.viewVersion), Buffer.from(frame.payload));
       if (this.#views.learn(frame.payload) === undefined) {
@@ -334,7 +354,12 @@ export class Applier {
     const merge = this.#views.merge(codec);
     const changes = decodeChanges(frame.payload, frame.to - frame.from);
     watch.frame(frame, codec, { firstRow: rows.length, offsetMax: changes.at(-1)?.offset ?? 0 }, records);
+    const cutUs = this.#expiry.cutUs(frame.viewVersion);
     for (const change of changes) {
+      if (change.eventTimeUs < cutUs) {
+        this.#expiry.leftOut();
+        continue;
+      }
       if (base.counter + change.offset > HLC_COUNTER_MAX)
         throw new AntipodeError('FRAME_CORRUPT', `change ${change.offset} of ${frame.stream} has an impossible stamp`);
       rows.push({
@@ -395,6 +420,7 @@ export class Applier {
         this.#rebuilding = true;
         await this.#store.wipe();
         this.#conflicts.wiped();
+        this.#expiry.reload();
         this.#checkpoints.clear();
         this.#parking.clear();
         await this.#writeServingState();
@@ -442,30 +468,12 @@ export class Applier {
     }
   }
 
-  #settleWaiters(): void {
-    if (this.#waiters.length === 0) return;
-    const left: Waiter[] = [];
-    for (const waiter of this.#waiters) {
-      if (this.checkpoint(waiter.stream) >= waiter.seq) waiter.resolve();
-      else left.push(waiter);
-    }
-    this.#waiters = left;
-  }
-
   /** Wakes everybody who waits for positions beyond a seal: they will never be applied. */
   settleBeyondSeals(): void {
-    this.#waiters = this.#waiters.filter((waiter) => {
-      const namespace = parseStreamKey(waiter.stream)?.namespace ?? '';
-      const standing = this.#namespaces.get(namespace)?.standing(waiter.stream);
-      if (standing?.kind !== 'sealed' || waiter.seq <= standing.seal) return true;
-      waiter.resolve();
-      return false;
+    this.#waits.endBeyond((stream) => {
+      const standing = this.#namespaces.get(parseStreamKey(stream)?.namespace ?? '')?.standing(stream);
+      return standing?.kind === 'sealed' ? standing.seal : Number.POSITIVE_INFINITY;
     });
-  }
-
-  #failWaiters(): void {
-    for (const waiter of this.#waiters) waiter.resolve();
-    this.#waiters = [];
   }
 
   #progressOf(stream: StreamKey): StreamProgress {

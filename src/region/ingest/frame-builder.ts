@@ -2,6 +2,7 @@ import { type Change, changeBytes, encodeChanges } from '#core/codec/changes';
 import {
   type EncodedFrame,
   encodeFrame,
+  type FrameKind,
   FULL_CLASS,
   type IdempotencyEntry,
   type ReplaySource,
@@ -64,6 +65,10 @@ export class FrameBuilder {
     this.#push('epoch', context, hlc, 1, record, [], null);
   }
 
+  expiry(context: FrameContext, hlc: Hlc, cut: Uint8Array): void {
+    this.#push('expiry', context, hlc, 1, cut, [], null);
+  }
+
   /** Several requests' changes in frames of bounded size. `reserve` hands out the readings of each frame. */
   rows(context: FrameContext, parts: readonly FramePart[], reserve: (count: number) => Hlc): void {
     let changes: Change[] = [];
@@ -117,7 +122,7 @@ export class FrameBuilder {
   }
 
   #push(
-    kind: 'rows' | 'definition' | 'epoch',
+    kind: FrameKind,
     context: FrameContext,
     hlc: Hlc,
     count: number,

@@ -2,6 +2,7 @@ import { ACTIVE_MUTANTS } from '#sim/mutants/active';
 import { CLOCKS_MUTANTS } from '#sim/mutants/clocks';
 import { CORE_MUTANTS } from '#sim/mutants/core';
 import { DURABILITY_MUTANTS } from '#sim/mutants/durability';
+import { EXPIRY_MUTANTS } from '#sim/mutants/expiry';
 import { GAPS_MUTANTS } from '#sim/mutants/gaps';
 import { LEDGER_MUTANTS } from '#sim/mutants/ledger';
 import { MERGE_MUTANTS } from '#sim/mutants/merge';
@@ -17,6 +18,7 @@ export const MUTANTS: readonly Mutant[] = [
   ...LEDGER_MUTANTS,
   ...ACTIVE_MUTANTS,
   ...SYNC_MUTANTS,
+  ...EXPIRY_MUTANTS,
   ...READS_MUTANTS,
   ...GAPS_MUTANTS,
   ...CLOCKS_MUTANTS,

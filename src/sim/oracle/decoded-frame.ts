@@ -1,5 +1,5 @@
 import { decodeChanges } from '#core/codec/changes';
-import { decodeFrame } from '#core/codec/frame';
+import { decodeFrame, type FrameKind } from '#core/codec/frame';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
 
 /** A change with everything that places it, as plain values. */
@@ -34,7 +34,10 @@ export interface DecodedFrame {
   readonly from: number;
   readonly to: number;
   readonly epoch: number;
-  readonly kind: 'rows' | 'definition' | 'epoch';
+  readonly kind: FrameKind;
+  readonly version: string;
+  /** Of an expiry frame: event time below which nothing of the version counts any more, microseconds. */
+  readonly cutUs: number | undefined;
   readonly hash: string;
   readonly replayed: boolean;
   readonly wallMs: number;
@@ -61,6 +64,8 @@ export function decodeForOracle(bytes: Uint8Array): DecodedFrame {
     to: frame.to,
     epoch: frame.epoch,
     kind: frame.kind,
+    version: frame.viewVersion,
+    cutUs: frame.kind === 'expiry' ? Number(Buffer.from(frame.payload).readBigInt64BE()) : undefined,
     hash: hash.toString('hex'),
     replayed: frame.replay !== null,
     wallMs: frame.hlc.wallMs,

@@ -5,6 +5,7 @@ import { verifyAudit } from '#region/audit/audit-log';
 import type { NamespaceKnobs } from '#sim/knobs';
 import type { RunningRegion } from '#sim/machine/region-machine';
 import { lostChanges, repeatedChanges } from '#sim/oracle/acknowledged';
+import { cutsOf, isExpired } from '#sim/oracle/expiry';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
 import { type PlainLease, withoutLease } from '#sim/oracle/lease-view';
 import { misplacedChanges } from '#sim/oracle/prior-changes';
@@ -122,14 +123,16 @@ export class FinalState {
     if (this.#verdict?.of === of) return this.#verdict;
     const tails = this.#namespace.tail === 'keep' ? tailFrames(lease, logs, this.#archive) : [];
     const changes = frames.flatMap((frame) => frame.changes);
+    const cuts = cutsOf(frames);
     const findings: Shortcoming[] = [
       ...lostChanges({ writes, valid: frames, tails }),
       ...repeatedChanges(frames, writes, this.#namespace.replication),
-      ...misplacedChanges(changes, this.#views).map((text) => ({ oracle: 'I7' as const, text })),
+      ...misplacedChanges(changes, this.#views, cuts).map((text) => ({ oracle: 'I7' as const, text })),
       ...this.#merge.wronglyServed(changes).map((text) => ({ oracle: 'I4' as const, text })),
     ];
     this.#frames = frames;
-    this.#verdict = { of, findings, reference: this.#merge.rows(changes) };
+    const lasting = changes.filter((change) => !isExpired(change, cuts));
+    this.#verdict = { of, findings, reference: this.#merge.rows(lasting) };
     return this.#verdict;
   }
 }

@@ -2,6 +2,7 @@ import { hasGeneration } from '#core/codec/stored-value';
 import type { FeatureView } from '#core/model/feature-view';
 import type { StreamKey } from '#core/model/stream';
 import type { PlacedChange } from '#sim/oracle/decoded-frame';
+import { isExpired } from '#sim/oracle/expiry';
 
 /** The greatest generation and event time of a key's changes in one stream, up to each seq that has one. */
 interface Mark {
@@ -15,7 +16,11 @@ interface Mark {
  * applied: of all changes of the key among that, a delete must be of a later generation, or where there are none not
  * earlier in event time, and an upsert of no earlier one.
  */
-export function misplacedChanges(changes: readonly PlacedChange[], views: readonly FeatureView[]): string[] {
+export function misplacedChanges(
+  changes: readonly PlacedChange[],
+  views: readonly FeatureView[],
+  cuts: ReadonlyMap<string, number>,
+): string[] {
   const byVersion = new Map(views.map((view) => [view.version, view]));
   const byKey = Map.groupBy(changes, ({ rowKey }) => rowKey);
   const found: string[] = [];
@@ -24,6 +29,8 @@ export function misplacedChanges(changes: readonly PlacedChange[], views: readon
     if (view === undefined) continue;
     const marks = marksOf(ofKey);
     for (const change of ofKey) {
+      // What has expired needs no delete, and was perhaps not there any more.
+      if (isExpired(change, cuts)) continue;
       const text = misplaced(change, seenBy(change, marks), view);
       if (text !== undefined) found.push(`${change.id} of ${view.name} ${text}`);
     }

@@ -4,6 +4,7 @@ import type { ApplyBatch } from '#ports/online-store';
 import type { SimKernel } from '#sim/kernel/kernel';
 import type { ConflictHistory } from '#sim/oracle/conflict-history';
 import type { DecodedFrame } from '#sim/oracle/decoded-frame';
+import { cutsOf, isExpired } from '#sim/oracle/expiry';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
 import type { FreshnessOracle } from '#sim/oracle/freshness';
 import { limitOf, type PlainLease } from '#sim/oracle/lease-view';
@@ -42,6 +43,8 @@ export class RegionHistory {
   readonly #known = new Map<string, KnownLease>();
   /** Positions of the store, kept over the deaths of processes. */
   readonly #applied = new Map<StreamKey, number>();
+  /** Expiry cuts that were applied to the store. */
+  readonly #cuts = new Map<string, number>();
   /** The machine died: nothing may be done with the store before it is emptied. */
   #untrusted = false;
   /** Last stamp given in each own stream, and the greatest that earlier processes gave. */
@@ -194,7 +197,9 @@ export class RegionHistory {
         position = logged.to;
         const decoded = this.#archive.decode(logged.bytes);
         this.conflicts.placed(decoded);
-        for (const change of decoded.changes)
+        for (const [version, cutUs] of cutsOf([decoded]))
+          this.#cuts.set(version, Math.max(cutUs, this.#cuts.get(version) ?? cutUs));
+        for (const change of decoded.changes.filter((each) => !isExpired(each, this.#cuts)))
           expected.push({ rowKey: change.rowKey, value: this.#merge.stored([change]) });
         this.#checkContained(decoded);
       }
@@ -241,6 +246,7 @@ export class RegionHistory {
   wiped(): void {
     this.#untrusted = false;
     this.#applied.clear();
+    this.#cuts.clear();
     this.conflicts.wiped();
   }
 

@@ -11,7 +11,7 @@ export function viewsOf(namespace: NamespaceKnobs): FeatureView[] {
       namespace: namespace.name,
       joinKeys: [{ name: 'id', type: 'string' }],
       ...mergePart(namespace.merges[index] ?? 'last-writer-wins', namespace.promotable),
-      ttlSeconds: null,
+      ttlSeconds: namespace.ttlSeconds,
       eventTimeAheadMsMax: 300_000,
       sources: [],
       sql: null,
