@@ -12,7 +12,8 @@ import { AntipodeError } from '#core/errors';
 import type { OnlineReader } from '#ports/online-store';
 import { ControlClient } from '#region/control/control-client';
 import type { NamespaceSetup } from '#region/namespace-setup';
-import { Region, type RegionConfig } from '#region/region';
+import { Region } from '#region/region';
+import type { RegionConfig } from '#region/region-config';
 import { assertSafeBinding } from '#server/access/binding';
 import { loadDashboardAssets } from '#server/dashboard/assets';
 import { EngineSocketServer } from '#server/engine-socket/engine-socket-server';
@@ -179,6 +180,7 @@ export async function startRegion(project: Project, name: string, logger: NodeLo
         changeLog: storage.changeLog,
         journal: storage.journal,
         store: storage.onlineStore,
+        snapshots: storage.snapshots,
         control: new ControlClient({ transport: toControl, clock, deadlineMs: controlDeadlineMs(config) }),
         transport: links,
       },

@@ -128,6 +128,25 @@ export const ERROR_CODES = {
     remedy:
       'None; the region that asks fills its copy from the online store of a peer by itself. Give the namespace a longer retention when it happens often.',
   },
+  SNAPSHOT_CORRUPT: {
+    disposition: 'reset',
+    status: 500,
+    cause: 'A snapshot of an online store does not have the content that its hash promises.',
+    remedy:
+      'None; the region rebuilds from an older snapshot, from its logs, or from a peer. Check the disk of the region that took it.',
+  },
+  SNAPSHOT_CHANGED: {
+    disposition: 'reset',
+    status: 409,
+    cause: 'The online store that a region copies from was emptied, or does not hold any more what it held before.',
+    remedy: 'None; the region begins its backfill again.',
+  },
+  SNAPSHOT_BEYOND_SEAL: {
+    disposition: 'reset',
+    status: 409,
+    cause: 'A peer offered rows that it applied beyond a seal: changes that are not valid (P5.3).',
+    remedy: 'None; the peer rebuilds its store to the seal, and the region begins its backfill again.',
+  },
   STREAM_SHRUNK: {
     disposition: 'retry',
     status: 500,

@@ -38,8 +38,11 @@ export interface ChangeLog {
   /**
    * Durable frames after `afterSeq`, in order, until `maxBytes` of envelopes are collected (always at least one frame if
    * there is one). None when `afterSeq` lies below the start: what would follow is gone, and what is there does not.
+   * Ends before a frame that the disk gives back changed; throws FRAME_CORRUPT when that is the first one.
    */
   read(stream: StreamKey, afterSeq: number, maxBytes: number): LoggedFrame[];
+  /** End of the durable frame that stands after `afterSeq`, readable or not; undefined when there is none. */
+  endAfter(stream: StreamKey, afterSeq: number): number | undefined;
   /**
    * Removes the frames that end at `upTo` or below; the start is then the end of the last of them. From the call on they
    * are read no more. Resolves when they are gone for good; throws and rejects as `append` does.

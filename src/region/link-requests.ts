@@ -1,3 +1,4 @@
+import { AntipodeError } from '#core/errors';
 import type { Hlc } from '#core/time/hlc';
 import type { IngestResult } from '#region/engine-api';
 import type { NamespaceAuthority } from '#region/failover/namespace-authority';
@@ -15,16 +16,19 @@ export function linkRequests(options: {
   readonly log: string;
   readonly ingest: Ingest;
   readonly rowReads: RowReads;
+  /** Why this region lacks something of a namespace that its logs cannot give it. */
+  readonly incomplete: (namespace: string) => string | undefined;
 }): RequestHandlers {
   const { namespaceOf, ingest, rowReads } = options;
 
   return {
-    promise: async ({ namespace, epoch, revision, candidate }) => ({
-      answer: {
-        heads: await namespaceOf(namespace).authority.promise(epoch, revision, candidate),
-        log: options.log,
-      },
-    }),
+    promise: async ({ namespace, epoch, revision, candidate }) => {
+      // P12.2: what it acknowledged once, it may have lost; its word says nothing of what others acknowledged.
+      const reason = options.incomplete(namespace);
+      if (reason !== undefined) throw new AntipodeError('REBUILDING', reason);
+      const heads = await namespaceOf(namespace).authority.promise(epoch, revision, candidate);
+      return { answer: { heads, log: options.log } };
+    },
     drain: async ({ namespace, epoch, candidate }) => ({
       answer: await namespaceOf(namespace).authority.drain(epoch, candidate),
     }),

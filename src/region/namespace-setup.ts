@@ -6,16 +6,21 @@ import type { Acknowledgement } from '#region/ingest/acknowledgement';
 import { CONTROL_SILENCE_MS, type MembershipConfig } from '#region/membership/active-member';
 import type { DurablePositions } from '#region/replicate/durable-positions';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
+import type { RetentionConfig } from '#region/retain/retention-plan';
 
 /** How one namespace is replicated: by a hub under a lease, or by every region at once. */
-export type NamespaceSetup =
+export type NamespaceSetup = {
+  /** How long the frames of the namespace stay in the log; default 7 days, 10 GiB. */
+  readonly retention?: RetentionConfig | undefined;
+} & (
   | (AuthorityConfig & {
       readonly replication?: 'active-passive';
       readonly tail: 'replay' | 'keep';
       /** How long an acknowledgement waits for other regions, ms. */
       readonly acknowledgeWithinMs: number;
     })
-  | (MembershipConfig & { readonly replication: 'active-active' });
+  | (MembershipConfig & { readonly replication: 'active-active' })
+);
 
 /** How long the control store may be silent before it counts as out of reach, ms. */
 export function controlPatienceMs(namespace: NamespaceSetup): number {

@@ -2,20 +2,13 @@ import { AntipodeError, assert } from '#core/errors';
 import { decodeLease, type Lease } from '#core/failover/lease';
 import type { FeatureView } from '#core/model/feature-view';
 import { parseStreamKey } from '#core/model/stream';
-import type { ChangeLog } from '#ports/change-log';
-import type { Clock } from '#ports/clock';
-import type { ControlStore } from '#ports/control-store';
-import type { Host, Logger } from '#ports/host';
-import type { Journal } from '#ports/journal';
-import type { LinkTransport } from '#ports/link-transport';
-import type { OnlineStore } from '#ports/online-store';
-import type { Random } from '#ports/random';
 import { Applier } from '#region/apply/applier';
 import type { ConflictLedger } from '#region/apply/conflict-ledger';
 import { queryConflicts } from '#region/apply/conflict-query';
 import { ConflictWatch } from '#region/apply/conflict-watch';
 import { IdempotencyCollector } from '#region/apply/idempotency-collector';
-import { decodableNow, isIncomplete } from '#region/apply/store-completeness';
+import { Projection } from '#region/apply/projection';
+import { applyDecodableAgain, isIncomplete } from '#region/apply/store-completeness';
 import { StoreTrust } from '#region/apply/store-trust';
 import { ViewRegistry } from '#region/apply/view-registry';
 import { AuditAnchorer } from '#region/audit/audit-anchorer';
@@ -45,18 +38,15 @@ import { Quarantine } from '#region/ingest/quarantine';
 import { SyncWaits } from '#region/ingest/sync-waits';
 import { linkRequests } from '#region/link-requests';
 import { ActiveMember } from '#region/membership/active-member';
-import {
-  acknowledgementOf,
-  assertSameReplication,
-  controlPatienceMs,
-  type NamespaceSetup,
-} from '#region/namespace-setup';
+import { acknowledgementOf, assertSameReplication, controlPatienceMs } from '#region/namespace-setup';
 import { RateCounter } from '#region/observe/counters';
 import { EventList } from '#region/observe/events';
+import type { RegionConfig, RegionPorts } from '#region/region-config';
 import { DurablePositions } from '#region/replicate/durable-positions';
 import { Links } from '#region/replicate/links';
 import { openLogIdentity } from '#region/replicate/log-identity';
 import { NamespaceLog } from '#region/replicate/namespace-log';
+import { Upkeep } from '#region/retain/upkeep';
 import { type ReadNamespace, RowReads } from '#region/serve/row-reads';
 import { strongReadsOf } from '#region/serve/strong-reads';
 import type { ConflictCount, RegionStatus } from '#region/status';
@@ -67,28 +57,6 @@ import { vitalJournal } from '#region/vital-journal';
 const PUBLISH_INTERVAL_MS = 200;
 /** How often tails are looked for and offered again, ms. */
 const TAILS_INTERVAL_MS = 500;
-
-export interface RegionConfig {
-  readonly region: string;
-  readonly place: string;
-  /** The other regions of the topology. */
-  readonly peers: readonly string[];
-  readonly namespaces: readonly NamespaceSetup[];
-  readonly views: readonly FeatureView[];
-}
-
-/** Everything a region touches outside itself. */
-export interface RegionPorts {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly host: Host;
-  readonly logger: Logger;
-  readonly changeLog: ChangeLog;
-  readonly journal: Journal;
-  readonly store: OnlineStore;
-  readonly control: ControlStore;
-  readonly transport: LinkTransport;
-}
 
 interface Namespace extends ObservedNamespace, IngestNamespace, ReadNamespace {
   readonly log: NamespaceLog;
@@ -128,6 +96,7 @@ export class Region implements RegionEngine {
   #ingest: Ingest | undefined;
   #rowReads: RowReads | undefined;
   #status: StatusCollector | undefined;
+  #upkeep: Upkeep | undefined;
   #state: RegionStatus['state'] = 'starting';
   readonly #timers: (() => void)[] = [];
 
@@ -180,9 +149,7 @@ export class Region implements RegionEngine {
         'error',
         `view versions that this release cannot decode: ${undecodable.join(', ')}`,
       );
-    // Frames that an earlier release could not decode were passed over in the store; now they can be applied.
-    const upgraded = trusted && decodableNow(store, this.#views);
-    if (upgraded) await store.wipe();
+    if (trusted) await applyDecodableAgain(store, this.#views);
     const rebuilding = this.#ports.changeLog.streams().length > 0 && (!trusted || isIncomplete(store));
     if (rebuilding)
       this.#events.add(
@@ -192,7 +159,10 @@ export class Region implements RegionEngine {
       );
     const conflicts = new ConflictWatch({ store, namespaces: this.#logs });
     this.#conflicts = conflicts;
+    const projection = new Projection({ store, random });
+    await projection.begin();
     const applier = new Applier({
+      projection,
       region: this.region,
       conflicts,
       store,
@@ -229,6 +199,18 @@ export class Region implements RegionEngine {
       namespaces: this.#namespaces,
       freshness: (namespace) => this.#status?.freshness(namespace) ?? { anchorMs: null, certainAnchorMs: null },
     });
+    const upkeep = new Upkeep({
+      ...this.#ports,
+      region: this.region,
+      applier,
+      links,
+      views: this.#views,
+      events: this.#events,
+      audit: this.#audit,
+      config: this.#config,
+      logs: this.#logs,
+    });
+    this.#upkeep = upkeep;
     this.#ingest = new Ingest({
       region: this.region,
       views: this.#views,
@@ -247,6 +229,7 @@ export class Region implements RegionEngine {
       namespaces: this.#namespaces,
       vouchesFor: (stream) => links.vouchesFor(stream),
       announcedHead: (stream) => links.announcedHead(stream),
+      backfill: (namespace) => upkeep.backfill(namespace),
       stamps: this.#stamps,
     });
     const status = this.#status;
@@ -254,12 +237,16 @@ export class Region implements RegionEngine {
     applier.publish(() => status.servingState());
     applier.start();
     await links.start({
-      handlers: linkRequests({
-        namespaceOf: (name) => this.#namespaceOf(name),
-        log: this.#logId,
-        ingest: this.#ingest,
-        rowReads: this.#rowReads,
-      }),
+      handlers: {
+        ...upkeep.handlers(),
+        ...linkRequests({
+          namespaceOf: (name) => this.#namespaceOf(name),
+          log: this.#logId,
+          ingest: this.#ingest,
+          rowReads: this.#rowReads,
+          incomplete: (namespace) => upkeep.incomplete(namespace),
+        }),
+      },
       extendsItself: (stream) =>
         this.#namespaces.get(parseStreamKey(stream)?.namespace ?? '')?.authority.extends(stream) ?? false,
       mayAppend: (namespace) => this.#namespaces.get(namespace)?.authority.appendable() !== undefined,
@@ -272,6 +259,7 @@ export class Region implements RegionEngine {
     this.#timers.push(
       collector.start((error) => this.#events.add('idempotency-collection-failed', 'warning', String(error))),
     );
+    upkeep.start();
     this.#timers.push(clock.every(TAILS_INTERVAL_MS, () => this.#tendTails()));
     const expiry = { clock, views: this.#views, hlc: this.#hlc, applier, stamps: this.#stamps, events: this.#events };
     for (const { log, gate } of this.#namespaces.values())
@@ -285,6 +273,7 @@ export class Region implements RegionEngine {
   async stop(): Promise<void> {
     this.#state = 'stopping';
     for (const stop of this.#timers) stop();
+    await this.#upkeep?.stop();
     for (const namespace of this.#namespaces.values()) {
       await namespace.authority.stop();
       namespace.waits.giveUp('the region stops');
@@ -319,7 +308,8 @@ export class Region implements RegionEngine {
       links: this.#links?.status() ?? [],
       tails: [...this.#namespaces.values()].flatMap(({ tails }) => tails.list()),
       store: { rows: store.rowCount(), bytes: store.bytes() },
-      log: { bytes: changeLog.bytes() },
+      backfills: this.#upkeep?.backfills() ?? { completed: 0, rows: 0, bytes: 0 },
+      log: { bytes: changeLog.bytes(), snapshot: this.#upkeep?.snapshot() ?? null },
       ingest: this.#running().ingest.counters(),
       reads: {
         requests: this.#reads.total,

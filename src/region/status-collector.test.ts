@@ -44,6 +44,7 @@ class Collected {
       rebuilding: false,
       checkpoint: (stream) => this.checkpoints.get(stream) ?? 0,
       haltedReason: (stream) => this.halted.get(stream),
+      incomplete: () => undefined,
       parkedUntilMs: () => undefined,
       lag: () => undefined,
       appliedVector: () => [],
@@ -62,6 +63,7 @@ class Collected {
       namespaces: new Map([['flights', { log: this.log, authority: authority as unknown as Authority }]]),
       vouchesFor: (stream) => this.vouches && stream === OWN,
       announcedHead: () => 0,
+      backfill: () => null,
       stamps: stamps as StampGate,
     });
   }

@@ -10,7 +10,7 @@ import type { DurablePositions } from '#region/replicate/durable-positions';
 import { ACTIVE_EPOCH } from '#region/replicate/live-streams';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Freshness } from '#region/serve/row-reads';
-import type { MemberFreshness, NamespaceStatus, StreamStatus } from '#region/status';
+import type { BackfillStatus, MemberFreshness, NamespaceStatus, StreamStatus } from '#region/status';
 
 export interface ObservedNamespace {
   readonly log: NamespaceLog;
@@ -29,6 +29,7 @@ export class StatusCollector {
   readonly #namespaces: ReadonlyMap<string, ObservedNamespace>;
   readonly #vouchesFor: (stream: StreamKey) => boolean;
   readonly #announcedHead: (stream: StreamKey) => number;
+  readonly #backfill: (namespace: string) => BackfillStatus | null;
   readonly #stamps: StampGate;
   readonly #anchorsMs = new Map<string, number>();
   readonly #certainMs = new Map<string, number>();
@@ -43,6 +44,8 @@ export class StatusCollector {
     vouchesFor: (stream: StreamKey) => boolean;
     /** Farthest end of a stream that a connected peer announced. */
     announcedHead: (stream: StreamKey) => number;
+    /** What is under way where a namespace lacks something; null where it does not. */
+    backfill: (namespace: string) => BackfillStatus | null;
     stamps: StampGate;
   }) {
     this.#region = options.region;
@@ -52,6 +55,7 @@ export class StatusCollector {
     this.#namespaces = options.namespaces;
     this.#vouchesFor = options.vouchesFor;
     this.#announcedHead = options.announcedHead;
+    this.#backfill = options.backfill;
     this.#stamps = options.stamps;
   }
 
@@ -81,6 +85,7 @@ export class StatusCollector {
         accepting: status.accepting && !fenced,
         freshnessMs: anchor === null ? null : Math.max(0, now - anchor),
         members: this.#members(log),
+        backfill: this.#backfill(log.namespace),
       };
     });
   }
@@ -138,6 +143,7 @@ export class StatusCollector {
   }
 
   #complete(log: NamespaceLog): boolean {
+    if (this.#applier.incomplete(log.namespace) !== undefined) return false;
     return log.streams().every((stream) => {
       const standing = log.standing(stream);
       if (standing.kind === 'sealed') return this.#applier.checkpoint(stream) >= standing.seal;

@@ -12,7 +12,10 @@ export interface RegionStatus {
   readonly links: readonly LinkStatus[];
   readonly tails: readonly TailStatus[];
   readonly store: { readonly rows: number; readonly bytes: number };
-  readonly log: { readonly bytes: number };
+  /** Backfills completed by this process, and what came with them so far. */
+  readonly backfills: { readonly completed: number; readonly rows: number; readonly bytes: number };
+  /** `snapshot`: the newest copy of the store beside the log; null when none was taken yet. */
+  readonly log: { readonly bytes: number; readonly snapshot: SnapshotStatus | null };
   readonly ingest: IngestCounters;
   /** Feature reads answered by all serving processes of this region. */
   readonly reads: {
@@ -52,6 +55,8 @@ export interface NamespaceStatus {
   readonly leaseRemainingMs: number | null;
   /** Epoch that this region promised to mirror no more of, until its seal is known. */
   readonly promisedEpoch: number | null;
+  /** What is under way when this region lacks something that no log can give it; null when it lacks nothing. */
+  readonly backfill: BackfillStatus | null;
   /** Greatest freshness of the open streams of the namespace at this region: now minus watermark, ms. */
   readonly freshnessMs: number | null;
   /** Of an active-active namespace: how fresh this region is to each member, itself included; else null. */
@@ -160,6 +165,28 @@ export interface ConflictCount {
     readonly concurrent: number;
     readonly undecidable: number;
   }[];
+}
+
+/** A namespace that lacks what its logs cannot give it, and is filled from a peer's online store. */
+export interface BackfillStatus {
+  /** `waiting`: no connected peer can give it yet. `securing`: all rows are here, a durable snapshot of them is not. */
+  readonly phase: 'waiting' | 'copying' | 'securing';
+  readonly peer: string | null;
+  /** As code and text. */
+  readonly reason: string;
+  /** Rows and bytes that came so far. */
+  readonly rows: number;
+  readonly bytes: number;
+  /** Rows in the peer's whole store when it began: at most so many come. */
+  readonly rowsExpected: number | null;
+  /** Wall clock, ms. */
+  readonly startedMs: number | null;
+}
+
+export interface SnapshotStatus {
+  readonly atMs: number;
+  readonly rows: number;
+  readonly bytes: number;
 }
 
 export interface IngestCounters {

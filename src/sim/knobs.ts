@@ -38,6 +38,7 @@ export interface NamespaceKnobs {
   readonly merges: readonly MergeStyle[];
   /** Time to live of their rows; null: for ever. Rows that have expired go away without a write. */
   readonly ttlSeconds: number | null;
+  readonly retention: { readonly ageMs: number; readonly bytes: number };
 }
 
 export interface WorkloadKnobs {
@@ -154,6 +155,8 @@ export interface Knobs {
   readonly workload: WorkloadKnobs;
   readonly sessions: SessionKnobs;
   readonly faults: FaultKnobs;
+  /** Bytes of one chunk of a copy of a store. */
+  readonly copyChunkBytes: number;
   readonly controlDeadlineMs: number;
   readonly clockResolutionMs: number;
   /** Length of the phase with faults, ms. */
@@ -175,9 +178,16 @@ function drawAcknowledge(
   return { acknowledge, lossy: random.chance(acknowledge === 0 ? 0.9 : 0.3) ? 'allow' : 'refuse' };
 }
 
+/** Half of the runs let go of frames soon, some for the sake of space even where a member lacks them. */
+function drawRetention(random: SeededRandom): NamespaceKnobs['retention'] {
+  if (random.chance(0.5)) return { ageMs: 7 * 24 * 3_600_000, bytes: 1e9 };
+  return { ageMs: random.logBetween(300, 10_000), bytes: random.pick([3000, 30_000, 1e9]) };
+}
+
 export function drawKnobs(random: SeededRandom): Knobs {
   const regions = REGIONS.slice(0, random.pick([3, 3, 3, 4, 5])).sort();
   const leaseMs = random.logBetween(400, 4000);
+  const retention = drawRetention(random.fork('gaps'));
   const namespaces = Array.from({ length: random.chance(0.25) ? 2 : 1 }, (_, index): NamespaceKnobs => {
     const barred = random.chance(0.2) ? random.pick(regions) : undefined;
     const promotable = regions.filter((name) => name !== barred);
@@ -193,6 +203,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       tail: random.chance(0.85) ? 'replay' : 'keep',
       ...drawAcknowledge(random, promotable),
       views: random.pick([1, 1, 2]),
+      retention,
     };
     return {
       ...drawn,
@@ -242,6 +253,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       kinds: kinds.length === 0 ? FAULT_KINDS : kinds,
       clockOffsetMsMax: random.pick([0, 20, 200, 400]),
     },
+    copyChunkBytes: random.fork('gaps').pick([1000, 8000, 64_000]),
     controlDeadlineMs: random.between(0.3, 0.8) * leaseMs + 4 * oneWayMsMax,
     clockResolutionMs: random.pick([0.001, 1, 1, 15]),
     faultsMs: random.logBetween(8000, 40_000),

@@ -388,6 +388,7 @@ export class Simulation {
         peers: knobs.regions.filter((other) => other !== name),
         namespaces: knobs.namespaces.map(setupOf),
         views: this.#views,
+        copyChunkBytes: knobs.copyChunkBytes,
       },
       controlDeadlineMs: knobs.controlDeadlineMs,
       history,

@@ -193,7 +193,7 @@ export class FakeRegion {
       links: this.#links.map((link) => this.#linkStatus(link)),
       tails: this.#tails.map((tail) => ({ ...tail })),
       store: { rows: this.#rows, bytes: this.#rows * 96 },
-      log: { bytes: this.#streams.reduce((sum, stream) => sum + stream.head * 41, 0) },
+      log: { bytes: this.#streams.reduce((sum, stream) => sum + stream.head * 41, 0), snapshot: null },
       ingest: {
         acceptedChanges: this.#accepted,
         refusedChanges: 0,
@@ -209,6 +209,7 @@ export class FakeRegion {
         requestsPerSecond: this.#requestRate,
       },
       conflicts: [],
+      backfills: { completed: 0, rows: 0, bytes: 0 },
       events: this.#events.slice(-EVENTS_MAX),
       clock: {
         fenced: null,
@@ -224,6 +225,7 @@ export class FakeRegion {
     return {
       namespace: 'flights',
       replication: 'active-passive',
+      backfill: null,
       hub: this.#hub,
       epoch: this.#epoch,
       revision: 40 + this.#epoch,

@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import { AntipodeError, assert } from '#core/errors';
 import { HASH_BYTES, ZERO_HASH } from '#core/hash';
 import type { StreamHead, StreamKey } from '#core/model/stream';
@@ -9,14 +10,18 @@ import { decodeSeq, encodeSeq, SEQ_BYTES, SEQ_MAX } from './seq-codec.ts';
 export const CHANGE_LOG_TABLES = ['streams', 'frames'] as const;
 
 const STREAM_NUMBER_BYTES = 4;
-/** A frame's value: start of the range, bytes of the stream up to and with this frame, hash, envelope. */
-const OFFSET_OFFSET = SEQ_BYTES;
+const CRC_BYTES = 4;
+/** A frame's value: checksum of all that follows, start of the range, bytes of the stream up to and with this frame, hash, envelope. */
+const FROM_OFFSET = CRC_BYTES;
+const OFFSET_OFFSET = FROM_OFFSET + SEQ_BYTES;
 const HASH_OFFSET = OFFSET_OFFSET + SEQ_BYTES;
 const BYTES_OFFSET = HASH_OFFSET + HASH_BYTES;
 /** A stream's value: its number, then where what is held begins: seq, bytes of the stream before it, hash. */
 const STREAM_BYTES = STREAM_NUMBER_BYTES + 2 * SEQ_BYTES + HASH_BYTES;
 /** Frames removed in one write: bounds what a commit takes, and what others wait for it. */
 const REMOVED_AT_ONCE = 64;
+/** More damaged frames than this at the end of a stream are no accident of one block: the log is not opened. */
+const DAMAGED_AT_END_MAX = 1000;
 
 /** A position with the bytes of all envelopes of the stream before it, which only grow: their difference is a size. */
 interface Place extends StreamHead {
@@ -41,7 +46,7 @@ const NOTHING: Place = { seq: 0, hash: ZERO_HASH, offset: 0 };
  *
  * Table `streams` gives each stream a number and says where it begins: `flights/0/us-east/9f3c2b1a00c4d2e8` ->
  * `00 00 00 07 | seq 6 | offset 6 | hash 32`. Table `frames` holds its frames under number and last seq:
- * `00 00 00 07 | 00 00 00 00 01 2c` -> from (6 bytes), offset (6), hash (32), envelope.
+ * `00 00 00 07 | 00 00 00 00 01 2c` -> crc (4 bytes), from (6), offset (6), hash (32), envelope.
  *
  * A reset gives the stream a new number, which is one small write; the frames under the old one belong to nobody from then
  * on and are removed afterwards, after a crash by the next start.
@@ -70,7 +75,7 @@ export class KvChangeLog implements ChangeLog {
         offset: decodeSeq(value, STREAM_NUMBER_BYTES + SEQ_BYTES),
         hash: Buffer.from(value.subarray(STREAM_NUMBER_BYTES + 2 * SEQ_BYTES)),
       };
-      const durable = this.#lastPlace(number) ?? start;
+      const durable = this.#lastPlace(key.toString(), number) ?? start;
       this.#streams.set(key.toString(), { number, start, queued: durable, durable });
       numbers.add(number);
     }
@@ -147,8 +152,15 @@ export class KvChangeLog implements ChangeLog {
     let bytes = 0;
     const range = { after: frameKey(state.number, afterSeq), before: frameKey(state.number, state.durable.seq + 1) };
     for (const [key, value] of this.#frameTable.entries(range)) {
+      if (!isWhole(value)) {
+        if (frames.length > 0) break;
+        const to = decodeSeq(key, STREAM_NUMBER_BYTES);
+        throw new AntipodeError('FRAME_CORRUPT', `the frame of ${stream} that ends at ${to} is damaged in this log`, {
+          where: stream,
+        });
+      }
       const frame: LoggedFrame = {
-        from: decodeSeq(value),
+        from: decodeSeq(value, FROM_OFFSET),
         to: decodeSeq(key, STREAM_NUMBER_BYTES),
         hash: value.subarray(HASH_OFFSET, BYTES_OFFSET),
         bytes: value.subarray(BYTES_OFFSET),
@@ -161,22 +173,33 @@ export class KvChangeLog implements ChangeLog {
     return frames;
   }
 
+  endAfter(stream: StreamKey, afterSeq: number): number | undefined {
+    const state = this.#streams.get(stream);
+    if (state === undefined || afterSeq < state.start.seq) return undefined;
+    const range = { after: frameKey(state.number, afterSeq), before: frameKey(state.number, state.durable.seq + 1) };
+    for (const [key] of this.#frameTable.entries({ ...range, limit: 1 })) return decodeSeq(key, STREAM_NUMBER_BYTES);
+    return undefined;
+  }
+
   async truncate(stream: StreamKey, upTo: number): Promise<void> {
     const state = this.#streams.get(stream);
     if (state === undefined) return;
     const limit = Math.min(upTo, state.durable.seq);
     while (state.start.seq < limit) {
       const { number } = state;
-      const keys: Buffer[] = [];
+      const removals: KvOperation[] = [];
+      let whole = 0;
       let start = state.start;
       const range = { after: frameKey(number, start.seq), before: frameKey(number, limit + 1), limit: REMOVED_AT_ONCE };
       for (const [key, value] of this.#frameTable.entries(range)) {
-        keys.push(key);
+        removals.push(this.#removal(key));
+        // What is held begins where a frame ended whose hash can be trusted.
+        if (!isWhole(value)) continue;
+        whole = removals.length;
         start = placeOf(key, value);
       }
-      if (keys.length === 0) return;
-      const operations = keys.map((key) => this.#removal(key));
-      const durable = this.#kv.write([...operations, this.#streamOperation(stream, number, start)]);
+      if (whole === 0) return;
+      const durable = this.#kv.write([...removals.slice(0, whole), this.#streamOperation(stream, number, start)]);
       state.start = start;
       await durable;
       // A reset came in between: what is left under the old number goes with it.
@@ -208,16 +231,30 @@ export class KvChangeLog implements ChangeLog {
     const key = frameKey(state?.number ?? 0, frame.to);
     const value = this.#frameTable.get(key);
     assert(
-      state !== undefined && value !== undefined && frame.to <= state.durable.seq && decodeSeq(value) === frame.from,
+      state !== undefined && value !== undefined && frame.to <= state.durable.seq,
       `frame (${frame.from}, ${frame.to}] of ${stream} is held and can be repaired`,
     );
-    const offset = decodeSeq(value, OFFSET_OFFSET);
+    const before = this.#placeBefore(state, frame.to);
+    assert(before.seq === frame.from, `frame (${frame.from}, ${frame.to}] of ${stream} continues at ${before.seq}`);
+    const offset = before.offset + frame.bytes.length;
     if (frame.to === state.durable.seq) state.durable = { ...state.durable, hash: Buffer.from(frame.hash) };
     await this.#kv.write([{ kind: 'put', table: this.#frameTable, key, value: encodeFrame(frame, offset) }]);
   }
 
   bytes(): number {
     return this.#kv.bytes();
+  }
+
+  /** Where the frame that ends at `seq` begins. The key of its predecessor tells, whatever has become of its own value. */
+  #placeBefore(state: StreamState, seq: number): Place {
+    const range = {
+      from: frameKey(state.number, state.start.seq + 1),
+      before: frameKey(state.number, seq),
+      reverse: true,
+      limit: 1,
+    };
+    for (const [key, value] of this.#frameTable.entries(range)) return placeOf(key, value);
+    return state.start;
   }
 
   /** Waits for appends on their way and closes the engine, which a journal may share. */
@@ -266,16 +303,23 @@ export class KvChangeLog implements ChangeLog {
     }
   }
 
-  #lastPlace(number: number): Place | undefined {
+  /** End of the last frame that is whole. Damaged ones behind it are as good as never written, and removed. */
+  #lastPlace(stream: StreamKey, number: number): Place | undefined {
     const prefix = numberKey(number);
-    const range = { from: prefix, before: prefixEnd(prefix), reverse: true, limit: 1 };
-    for (const [key, value] of this.#frameTable.entries(range)) {
-      if (value.length < BYTES_OFFSET) {
-        throw new AntipodeError('FRAME_CORRUPT', `frame ${key.toString('hex')} of the log is shorter than its header`);
-      }
-      return placeOf(key, value);
+    const damaged: Buffer[] = [];
+    let before = prefixEnd(prefix);
+    for (;;) {
+      const [last] = [...this.#frameTable.entries({ from: prefix, before, reverse: true, limit: 1 })];
+      if (damaged.length > 0 && (last === undefined || isWhole(last[1])))
+        void this.#kv.write(damaged.map((key) => this.#removal(key))).catch(() => undefined);
+      if (last === undefined) return undefined;
+      const [key, value] = last;
+      if (isWhole(value)) return placeOf(key, value);
+      if (damaged.length >= DAMAGED_AT_END_MAX)
+        throw new AntipodeError('FRAME_CORRUPT', `the log of ${stream} ends in ${damaged.length} damaged frames`);
+      damaged.push(key);
+      before = key;
     }
-    return undefined;
   }
 }
 
@@ -301,12 +345,17 @@ function frameKey(number: number, seq: number): Buffer {
   return key;
 }
 
+function isWhole(value: Buffer): boolean {
+  return value.length >= BYTES_OFFSET && value.readUInt32BE(0) === crc32(value.subarray(CRC_BYTES));
+}
+
 function encodeFrame(frame: LoggedFrame, offset: number): Buffer {
   const value = Buffer.allocUnsafe(BYTES_OFFSET + frame.bytes.length);
-  encodeSeq(frame.from).copy(value);
+  encodeSeq(frame.from).copy(value, FROM_OFFSET);
   encodeSeq(offset).copy(value, OFFSET_OFFSET);
   value.set(frame.hash, HASH_OFFSET);
   value.set(frame.bytes, BYTES_OFFSET);
+  value.writeUInt32BE(crc32(value.subarray(CRC_BYTES)), 0);
   return value;
 }
 

@@ -6,15 +6,22 @@ import { changeLogContract, plain, testFrames, testStream } from '#adapters/cont
 import { journalContract } from '#adapters/contracts/journal.contract';
 import { onlineStoreContract } from '#adapters/contracts/online-store.contract';
 import { orderedKvContract } from '#adapters/contracts/ordered-kv.contract';
+import { snapshotsContract } from '#adapters/contracts/snapshots.contract';
 import { CHANGE_LOG_TABLES, KvChangeLog } from '#adapters/kv/kv-change-log';
 import { JOURNAL_TABLES, KvJournal } from '#adapters/kv/kv-journal';
 import { ONLINE_STORE_TABLES } from '#adapters/kv/kv-online-reader';
 import { KvOnlineStore } from '#adapters/kv/kv-online-store';
+import { KvSnapshots, SNAPSHOT_TABLES } from '#adapters/kv/kv-snapshots';
 import { LmdbKv } from './lmdb-kv.ts';
 import { SMALL, temporaryFolder } from './testing/temporary-folder.ts';
 
 const openLog = (folder: string): LmdbKv =>
-  LmdbKv.open({ folder, tables: [...CHANGE_LOG_TABLES, ...JOURNAL_TABLES], durability: 'fsync', ...SMALL });
+  LmdbKv.open({
+    folder,
+    tables: [...CHANGE_LOG_TABLES, ...JOURNAL_TABLES, ...SNAPSHOT_TABLES],
+    durability: 'fsync',
+    ...SMALL,
+  });
 const openStore = (folder: string): LmdbKv =>
   LmdbKv.open({ folder, tables: ONLINE_STORE_TABLES, durability: 'mapped', ...SMALL });
 
@@ -41,6 +48,16 @@ journalContract('LMDB', () => {
     open: () => {
       const kv = openLog(folder.path);
       return { journal: new KvJournal(kv), close: () => kv.close() };
+    },
+    dispose: folder.remove,
+  };
+});
+snapshotsContract('LMDB', () => {
+  const folder = temporaryFolder();
+  return {
+    open: () => {
+      const kv = openLog(folder.path);
+      return { snapshots: new KvSnapshots(kv), close: () => kv.close() };
     },
     dispose: folder.remove,
   };

@@ -5,10 +5,12 @@ import { CHANGE_LOG_TABLES, KvChangeLog } from '#adapters/kv/kv-change-log';
 import { JOURNAL_TABLES, KvJournal } from '#adapters/kv/kv-journal';
 import { KvOnlineReader, ONLINE_STORE_TABLES } from '#adapters/kv/kv-online-reader';
 import { KvOnlineStore } from '#adapters/kv/kv-online-store';
+import { KvSnapshots, SNAPSHOT_TABLES } from '#adapters/kv/kv-snapshots';
 import { AntipodeError } from '#core/errors';
 import type { ChangeLog } from '#ports/change-log';
 import type { Journal } from '#ports/journal';
 import type { OnlineReader, OnlineStore } from '#ports/online-store';
+import type { Snapshots } from '#ports/snapshots';
 import { isErrno } from './data-file.ts';
 import { FolderLock } from './folder-lock.ts';
 import { LmdbKv } from './lmdb-kv.ts';
@@ -42,6 +44,7 @@ export interface RegionStorage {
   readonly changeLog: ChangeLog;
   readonly journal: Journal;
   readonly onlineStore: OnlineStore;
+  readonly snapshots: Snapshots;
   readonly storeDiscarded: StoreDiscarded | undefined;
   /** Syncs the store and marks it clean, closes everything, gives the folder free. */
   close(): Promise<void>;
@@ -60,7 +63,7 @@ export function openRegionStorage(options: RegionStorageOptions): RegionStorage 
   try {
     const log = LmdbKv.open({
       folder: join(options.folder, 'log'),
-      tables: [...CHANGE_LOG_TABLES, ...JOURNAL_TABLES],
+      tables: [...CHANGE_LOG_TABLES, ...JOURNAL_TABLES, ...SNAPSHOT_TABLES],
       durability: 'fsync',
       mapBytes: options.logMapBytes ?? 1024 * GIB,
       reserveBytes: options.logReserveBytes ?? 32 * MIB,
@@ -80,6 +83,7 @@ export function openRegionStorage(options: RegionStorageOptions): RegionStorage 
       changeLog,
       journal: new KvJournal(log),
       onlineStore,
+      snapshots: new KvSnapshots(log),
       storeDiscarded,
       close: async () => {
         try {

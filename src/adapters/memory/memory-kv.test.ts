@@ -4,9 +4,11 @@ import { changeLogContract, testFrames, testStream } from '#adapters/contracts/c
 import { journalContract } from '#adapters/contracts/journal.contract';
 import { greatest, onlineStoreContract, testBatch } from '#adapters/contracts/online-store.contract';
 import { orderedKvContract } from '#adapters/contracts/ordered-kv.contract';
+import { snapshotsContract } from '#adapters/contracts/snapshots.contract';
 import { KvChangeLog } from '#adapters/kv/kv-change-log';
 import { KvJournal } from '#adapters/kv/kv-journal';
 import { KvOnlineStore } from '#adapters/kv/kv-online-store';
+import { KvSnapshots } from '#adapters/kv/kv-snapshots';
 import { MemoryDisk } from './memory-disk.ts';
 import { MemoryKv } from './memory-kv.ts';
 import { SortedKeys } from './sorted-keys.ts';
@@ -31,6 +33,16 @@ journalContract('memory', () => {
     dispose,
   };
 });
+snapshotsContract('memory', () => {
+  const disk = new MemoryDisk();
+  return {
+    open: () => {
+      const kv = new MemoryKv(disk);
+      return { snapshots: new KvSnapshots(kv), close: () => kv.close() };
+    },
+    dispose,
+  };
+});
 onlineStoreContract('memory', () => {
   const disk = new MemoryDisk();
   return { open: () => new KvOnlineStore(new MemoryKv(disk)), dispose };
@@ -38,6 +50,72 @@ onlineStoreContract('memory', () => {
 
 const ALL = Number.POSITIVE_INFINITY;
 const stream = testStream('us-east');
+
+suite('change log on a disk that fails', () => {
+  /** Flips a bit of the frame at `index`, in key order over all streams. */
+  function flip(disk: MemoryDisk, index: number): void {
+    const table = disk.table('frames');
+    const [key, value] = [...table.entries({})][index]!;
+    value[value.length - 1]! ^= 4;
+    table.set(key.toString('latin1'), value);
+  }
+
+  test('a damaged frame is never given, and a good copy takes its place', async () => {
+    const disk = new MemoryDisk();
+    const log = new KvChangeLog(new MemoryKv(disk));
+    const frames = testFrames(0, 6);
+    await log.append(stream, frames);
+    flip(disk, 3);
+    assert.equal(log.read(stream, 0, ALL).length, 3);
+    assert.throws(() => log.read(stream, 9, ALL), { code: 'FRAME_CORRUPT' });
+    assert.equal(log.endAfter(stream, 9), 12);
+    assert.equal(log.endAfter(stream, 18), undefined);
+    assert.equal(log.read(stream, 12, ALL).length, 2);
+    await log.repair(stream, frames[3]!);
+    assert.equal(log.read(stream, 0, ALL).length, 6);
+  });
+
+  test('a log is truncated to the end of a whole frame', async () => {
+    const disk = new MemoryDisk();
+    const log = new KvChangeLog(new MemoryKv(disk));
+    const frames = testFrames(0, 6);
+    await log.append(stream, frames);
+    flip(disk, 3);
+    await log.truncate(stream, 12);
+    assert.equal(log.start(stream).seq, 9);
+    await log.truncate(stream, 15);
+    assert.equal(log.start(stream).seq, 15);
+    assert.ok(Buffer.from(log.start(stream).hash).equals(frames[4]!.hash));
+  });
+
+  test('a stream that ends in damaged frames ends before them', async () => {
+    const disk = new MemoryDisk();
+    await new KvChangeLog(new MemoryKv(disk)).append(stream, testFrames(0, 6));
+    flip(disk, 4);
+    flip(disk, 5);
+    const log = new KvChangeLog(new MemoryKv(disk));
+    assert.equal(log.head(stream).seq, 12);
+    await log.append(stream, testFrames(12, 1, 2));
+    assert.deepEqual(
+      log.read(stream, 0, ALL).map(({ to }) => to),
+      [3, 6, 9, 12, 14],
+    );
+  });
+
+  test('what a reset left behind is removed by the next start', async () => {
+    const disk = new MemoryDisk();
+    const log = new KvChangeLog(new MemoryKv(disk));
+    await log.append(stream, testFrames(0, 200));
+    void log.reset(stream, { seq: 900, hash: Buffer.alloc(32, 1) });
+    disk.crash({ keepWrites: 1 });
+    assert.equal(disk.table('frames').count(), 200);
+    const next = new KvChangeLog(new MemoryKv(disk));
+    await next.append(stream, testFrames(900, 2));
+    for (let turn = 0; turn < 50; turn++) await Promise.resolve();
+    assert.equal(disk.table('frames').count(), 2);
+    assert.equal(next.read(stream, 900, ALL).length, 2);
+  });
+});
 const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** A disk whose syncs end when the test says so. */

@@ -1,6 +1,6 @@
 import { type CellSource, cellSource } from '#core/codec/cell';
 import { decodeChanges } from '#core/codec/changes';
-import { decodeFrame, type Frame, type IdempotencyEntry, type ReplaySource } from '#core/codec/frame';
+import { decodeFrame, type Frame } from '#core/codec/frame';
 import { AntipodeError, assert, toAntipodeError } from '#core/errors';
 import { LogHistogram } from '#core/histogram';
 import type { Merge } from '#core/merge/merge-of';
@@ -11,22 +11,22 @@ import type { Clock } from '#ports/clock';
 import type { Host } from '#ports/host';
 import type { DecideRow, OnlineStore, RowWrite } from '#ports/online-store';
 import { AppliedWaits } from '#region/apply/applied-waits';
+import { collectKey, collectReplay } from '#region/apply/carried-records';
 import type { ConflictWatch, WatchedBatch } from '#region/apply/conflict-watch';
 import { ExpiryCuts } from '#region/apply/expiry-cuts';
+import { HaltedStreams } from '#region/apply/halted-streams';
 import { Parking } from '#region/apply/parking';
+import type { Projection } from '#region/apply/projection';
 import {
-  decodeJsonRecord,
   encodeJsonRecord,
-  type IdempotencyRecord,
   idempotencyKey,
-  replayedKey,
   SERVING_STATE_KEY,
   type ServingState,
   undecodableKey,
 } from '#region/apply/records';
 import { addSizes, mergedGrowth, storedForm } from '#region/apply/row-forms';
+import { StepTasks } from '#region/apply/step-tasks';
 import { definitionKey, type ViewRegistry } from '#region/apply/view-registry';
-import { type Coverage, covering } from '#region/failover/tail-coverage';
 import { HLC_AHEAD_MS_MAX, type HlcService } from '#region/ingest/hlc-service';
 import type { EventList } from '#region/observe/events';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
@@ -66,11 +66,14 @@ export class Applier {
   readonly #progress = new Map<StreamKey, StreamProgress>();
   readonly #checkpoints: Map<StreamKey, number>;
   readonly #sources = new Map<StreamKey, CellSource>();
-  /** Streams that cannot go on, and why; the others do (I13). */
-  readonly #halted = new Map<StreamKey, string>();
   /** Streams whose next frame is stamped too far ahead (P8). */
   readonly #parking: Parking;
   readonly #waits = new AppliedWaits();
+  readonly halted: HaltedStreams;
+  /** Why a namespace lacks something that its logs cannot give it; undefined when it lacks nothing. */
+  incomplete: (namespace: string) => string | undefined = () => undefined;
+  readonly projection: Projection;
+  readonly #tasks = new StepTasks();
   #rebuilding: boolean;
   #wake: (() => void) | undefined;
   #woken = false;
@@ -90,9 +93,11 @@ export class Applier {
     hlc: HlcService;
     events: EventList;
     namespaces: ReadonlyMap<string, NamespaceLog>;
+    projection: Projection;
     /** The store was found empty or untrustworthy: nothing is served before the logs are applied. */
     rebuilding: boolean;
   }) {
+    this.projection = options.projection;
     this.#region = options.region;
     this.#store = options.store;
     this.#clock = options.clock;
@@ -102,6 +107,7 @@ export class Applier {
     this.#expiry = new ExpiryCuts(options.store);
     this.#hlc = options.hlc;
     this.#events = options.events;
+    this.halted = new HaltedStreams(options.events);
     this.#namespaces = options.namespaces;
     this.#rebuilding = options.rebuilding;
     this.#checkpoints = options.store.checkpoints();
@@ -119,6 +125,53 @@ export class Applier {
     this.kick();
     await this.#running;
     this.#waits.endAll();
+    this.#tasks.stop();
+  }
+
+  /** Runs `work` between two steps of the applier: nothing else changes rows or checkpoints meanwhile. */
+  exclusive<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#tasks.add(work);
+    this.kick();
+    return done;
+  }
+
+  /** Inside `exclusive`, after checkpoints were written: the streams go on from there. */
+  reload(): void {
+    this.#checkpoints.clear();
+    for (const [stream, seq] of this.#store.checkpoints()) {
+      this.#checkpoints.set(stream, seq);
+      this.#settleWatermark(stream, this.#progressOf(stream));
+    }
+    this.#views.load(this.#store);
+    this.#expiry.reload();
+    this.#waits.settle((waiting) => this.checkpoint(waiting));
+    this.kick();
+  }
+
+  checkpoints(): ReadonlyMap<StreamKey, number> {
+    return this.#checkpoints;
+  }
+
+  /** Nothing is served until everything is there: what was found missing is too much to serve without. */
+  beginRebuild(reason: string): void {
+    if (this.#rebuilding) return;
+    this.#rebuilding = true;
+    this.#events.add('rebuild-started', 'warning', reason);
+    this.#publishDue = this.#publish !== undefined;
+    this.kick();
+  }
+
+  /** What the log cannot give any more between what is applied and what it holds: undefined when it goes on seamlessly. */
+  gapOf(log: NamespaceLog, stream: StreamKey): { readonly applied: number; readonly start: number } | undefined {
+    const applied = this.checkpoint(stream);
+    const start = log.start(stream).seq;
+    return applied < start && log.standing(stream).kind !== 'unknown' ? { applied, start } : undefined;
+  }
+
+  /** A good copy of the damaged frame is in the log, or its changes came some other way. */
+  repaired(stream: StreamKey): void {
+    this.halted.repaired(stream);
+    this.kick();
   }
 
   get rebuilding(): boolean {
@@ -146,7 +199,7 @@ export class Applier {
 
   /** Why a stream is not applied any further; undefined when it is. */
   haltedReason(stream: StreamKey): string | undefined {
-    return this.#halted.get(stream);
+    return this.halted.reason(stream);
   }
 
   /** Wall time until which the stream waits because it is stamped too far ahead, ms; undefined when it does not. */
@@ -204,8 +257,10 @@ export class Applier {
 
   async #run(): Promise<void> {
     try {
+      if (this.#rebuilding && this.projection.unfilled()) await this.#fillAgain();
       while (!this.#stopped) {
         this.#woken = false;
+        await this.#tasks.run();
         await this.#rebuildWhereBeyondSeal();
         let progressed = false;
         for (const log of this.#namespaces.values()) {
@@ -229,10 +284,10 @@ export class Applier {
   async #step(log: NamespaceLog, stream: StreamKey): Promise<boolean> {
     const from = this.checkpoint(stream);
     const standing = log.standing(stream);
-    if (standing.kind === 'unknown' || this.#halted.has(stream) || this.#parking.holds(stream)) return false;
+    if (standing.kind === 'unknown' || this.halted.has(stream) || this.#parking.holds(stream)) return false;
     const limit = standing.kind === 'sealed' ? standing.seal : Number.MAX_SAFE_INTEGER;
     if (from >= limit || log.head(stream).seq <= from) return false;
-    const frames = log.read(stream, from, BATCH_BYTES).filter((frame) => frame.to <= limit);
+    const frames = this.halted.read(log, stream, from, BATCH_BYTES).filter((frame) => frame.to <= limit);
     if (frames.length === 0) return false;
     try {
       return await this.#applyFrames(stream, frames);
@@ -240,10 +295,7 @@ export class Applier {
       const error = toAntipodeError(caught);
       if (error.code === 'DISK_FULL') return this.#waitForSpace(error);
       if (error.code !== 'FRAME_CORRUPT') throw caught;
-      this.#halted.set(stream, `${error.code}: ${error.message}`);
-      this.#events.add('stream-halted', 'error', `${stream} cannot be applied beyond ${from}: ${error.message}`, {
-        stream,
-      });
+      this.halted.halt(stream, from, error);
       return false;
     }
   }
@@ -282,6 +334,7 @@ export class Applier {
       assert(frame.stream === stream && frame.from === position, `${stream} continues at ${position}`);
       if (!own && this.#parking.mustWait(frame)) break;
       this.#collect(frame, rows, merges, records, watch);
+      this.projection.collectReadings(frame, records);
       position = frame.to;
       frames.push(frame);
     }
@@ -339,14 +392,14 @@ export class Applier {
     }
     const id = parseStreamKey(frame.stream);
     assert(id !== undefined, `stream key ${frame.stream}`);
-    if (frame.replay !== null) this.#collectReplay(frame.replay.tail, records);
+    if (frame.replay !== null) collectReplay(this.#store, frame.replay.tail, records);
     const codec = this.#views.version(frame.viewVersion);
     if (codec === undefined) {
       records.set(undecodableKey(frame.viewVersion, frame.stream, frame.from), encodeJsonRecord({ to: frame.to }));
       return;
     }
     for (const entry of frame.idempotency) {
-      this.#collectKey(frame, idempotencyKey(id, codec.view.name, entry.key), entry, records);
+      collectKey(this.#store, frame, idempotencyKey(id, codec.view.name, entry.key), entry, records);
     }
     const original = frame.replay?.original ?? frame;
     const source = this.#sourceOf(original.stream);
@@ -379,60 +432,39 @@ export class Applier {
     }
   }
 
-  /** How much of a keyed request is held, counting what this batch adds. A part that leaves a hole adds nothing. */
-  #collectKey(frame: Frame, name: string, entry: IdempotencyEntry, records: Map<string, Buffer | null>): void {
-    const bytes = records.get(name) ?? this.#store.record(name);
-    const known = bytes === undefined ? undefined : decodeJsonRecord<IdempotencyRecord>(bytes);
-    const before = known?.digest === entry.digest ? known : undefined;
-    const held = before?.held ?? 0;
-    if (entry.first > held) return;
-    const record: IdempotencyRecord = {
-      stream: frame.stream,
-      to: entry.to,
-      atMs: frame.hlc.wallMs,
-      digest: entry.digest,
-      held: Math.max(held, entry.first + entry.to - entry.from),
-      complete: entry.complete || before?.complete === true,
-    };
-    records.set(name, encodeJsonRecord(record));
-  }
-
-  /** Parts of one tail may lie in the streams of several hubs, applied in any order. */
-  #collectReplay(tail: ReplaySource['tail'], records: Map<string, Buffer | null>): void {
-    const name = replayedKey(tail.stream);
-    const bytes = records.get(name) ?? this.#store.record(name);
-    const before = bytes === undefined ? [] : decodeJsonRecord<Coverage>(bytes);
-    records.set(name, encodeJsonRecord(covering(before, tail.from, tail.to)));
-  }
-
-  /** P5.3: anything applied beyond a seal that is now known makes the whole store a projection of the wrong history. */
+  /** P5.3: anything held from beyond a seal that is now known makes the whole store a projection of the wrong history. */
   async #rebuildWhereBeyondSeal(): Promise<void> {
     for (const log of this.#namespaces.values()) {
-      for (const [stream, applied] of this.#checkpoints) {
-        const standing = log.standing(stream);
-        if (standing.kind !== 'sealed' || applied <= standing.seal) continue;
-        this.#events.add(
-          'rebuild-started',
-          'warning',
-          `applied up to ${applied} of ${stream}, its seal is ${standing.seal}: the store is built again from the logs`,
-          { stream },
-        );
-        this.#rebuilding = true;
-        await this.#store.wipe();
-        this.#conflicts.wiped();
-        this.#expiry.reload();
-        this.#checkpoints.clear();
-        this.#parking.clear();
-        await this.#writeServingState();
-        return;
-      }
+      const beyond = this.projection.beyondSeal(log, this.#checkpoints);
+      if (beyond === undefined) continue;
+      const { stream, applied, seal } = beyond;
+      const message = `applied up to ${applied} of ${stream}, its seal is ${seal}: the store is built again`;
+      this.#events.add('rebuild-started', 'warning', message, { stream });
+      this.#rebuilding = true;
+      await this.#fillAgain();
+      await this.#writeServingState();
+      return;
     }
+  }
+
+  /** Empties the store and fills it from a snapshot, as far as one goes. */
+  async #fillAgain(): Promise<void> {
+    this.#checkpoints.clear();
+    this.#conflicts.wiped();
+    this.#expiry.reload();
+    this.#parking.clear();
+    await this.projection.fill(async (error) => {
+      if (this.#stopped) throw error;
+      await this.#waitForSpace(error);
+    });
+    this.reload();
   }
 
   /** Everything the logs hold and the lease allows is applied, and of each namespace it is known which streams are valid. */
   #caughtUp(): boolean {
     for (const log of this.#namespaces.values()) {
       if (!log.judged && log.streams().length > 0) return false;
+      if (log.streams().some((stream) => this.gapOf(log, stream) !== undefined)) return false;
     }
     return true;
   }

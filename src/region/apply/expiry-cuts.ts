@@ -13,6 +13,18 @@ interface CutRecord {
   readonly sweptUs: number;
 }
 
+/** Name of a view version's record. */
+export function expiryKey(version: string): string {
+  return PREFIX + version;
+}
+
+/** The later of two cuts, for a store that rows of another one came to: nothing is known to be swept. */
+export function mergeExpiry(stored: Buffer | undefined, incoming: Buffer): Buffer {
+  const ours = stored === undefined ? undefined : decodeJsonRecord<CutRecord>(stored);
+  const cutUs = Math.max(ours?.cutUs ?? Number.MIN_SAFE_INTEGER, decodeJsonRecord<CutRecord>(incoming).cutUs);
+  return encodeJsonRecord({ cutUs, sweptUs: Number.MIN_SAFE_INTEGER });
+}
+
 /**
  * The expiry cuts of the view versions of one store. A cut binds from the moment its frame is applied: what is older is not
  * written any more. What was written before is removed in pieces, between the steps of the applier, whose part this is.

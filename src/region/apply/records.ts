@@ -50,6 +50,15 @@ export function undecodableKey(version: string, stream: StreamKey, from: number)
   return `${UNDECODABLE_PREFIX}${version}/${stream}/${String(from).padStart(16, '0')}`;
 }
 
+export function parseUndecodableKey(key: string): {
+  readonly version: string;
+  readonly stream: StreamKey;
+  readonly from: number;
+} {
+  const [version = '', ...rest] = key.slice(UNDECODABLE_PREFIX.length).split('/');
+  return { version, stream: rest.slice(0, -1).join('/'), from: Number(rest[rest.length - 1]) };
+}
+
 /** What serving processes need to know beside the rows; written a few times a second. */
 export interface ServingState {
   readonly state: 'serving' | 'rebuilding';

@@ -55,6 +55,20 @@ export class ViewRegistry {
     return this.#byVersion.get(version);
   }
 
+  /** Versions of the views of a namespace, current or not. */
+  versionsOf(namespace: string): string[] {
+    return [...this.#byVersion.values()]
+      .filter(({ view }) => view.namespace === namespace)
+      .map(({ view }) => view.version);
+  }
+
+  /** The view version that a row's storage key belongs to. */
+  byRowKey(key: Uint8Array): ViewCodec | undefined {
+    for (const codec of this.#byVersion.values())
+      if (codec.rowKeyPrefix.equals(key.subarray(0, codec.rowKeyPrefix.length))) return codec;
+    return undefined;
+  }
+
   /** How rows of a view version merge; made once. */
   merge(codec: ViewCodec): Merge {
     let merge = this.#merges.get(codec);

@@ -68,7 +68,11 @@ export class Acceptance {
   }
 
   #clockWait(): string | undefined {
-    if (!this.#startsAbove) this.#hlc.startAbove(greatestReading(this.#state.log));
+    if (!this.#startsAbove) {
+      this.#hlc.startAbove(greatestReading(this.#state.log));
+      // The logs may have let go of the changes with the greatest readings.
+      this.#hlc.startAbove(this.#state.applier.projection.reading(this.#namespace));
+    }
     this.#startsAbove = true;
     const waitMs = this.#hlc.last.wallMs - this.#clock.wallMs() - CLOCK_AHEAD_MS_MAX;
     if (waitMs <= 0) return undefined;

@@ -182,7 +182,7 @@ export class Authority implements NamespaceAuthority {
     return this.#role.kind === 'holder' && this.#role.streams.includes(stream);
   }
 
-  status(): Omit<NamespaceStatus, 'freshnessMs' | 'members'> {
+  status(): Omit<NamespaceStatus, 'freshnessMs' | 'members' | 'backfill'> {
     const lease = this.#log.lease;
     const role = this.#role;
     return {

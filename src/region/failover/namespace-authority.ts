@@ -17,7 +17,7 @@ export interface NamespaceAuthority extends HolderGate {
   learn(lease: Lease): void;
   /** Whether this region extends the stream in this life, accepting or not: then it takes nobody else's frames for it. */
   extends(stream: StreamKey): boolean;
-  status(): Omit<NamespaceStatus, 'freshnessMs' | 'members'>;
+  status(): Omit<NamespaceStatus, 'freshnessMs' | 'members' | 'backfill'>;
   /** Milliseconds since the control store last answered; null when it never did. */
   controlAnswerAgeMs(): number | null;
   /** Moves the hub to this region on a person's word. FAILOVER_REFUSED where there is none to move. */

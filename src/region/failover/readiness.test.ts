@@ -69,6 +69,8 @@ async function standing(options: {
   const applier = {
     rebuilding: options.rebuilding ?? false,
     checkpoint: (stream: string) => (options.halted === undefined && stream === OLD ? options.held : 0),
+    incomplete: () => undefined,
+    projection: { reading: () => ({ wallMs: 0, counter: 0 }) },
     haltedReason: (stream: string) => (stream === OLD ? options.halted : undefined),
     kick: () => undefined,
   } as unknown as Applier;

@@ -8,13 +8,13 @@ import type { NamespaceLog } from '#region/replicate/namespace-log';
  * still has the frames; a `halted` stream only when what it cannot decode is repaired.
  */
 export interface Shortfall {
-  readonly kind: 'rebuilding' | 'halted' | 'hole' | 'parked' | 'applying';
+  readonly kind: 'rebuilding' | 'backfilling' | 'halted' | 'hole' | 'parked' | 'applying';
   readonly reason: string;
 }
 
 type State = {
-  readonly log: Pick<NamespaceLog, 'streams' | 'standing' | 'head'>;
-  readonly applier: Pick<Applier, 'rebuilding' | 'checkpoint' | 'haltedReason' | 'parkedUntilMs'>;
+  readonly log: Pick<NamespaceLog, 'namespace' | 'streams' | 'standing' | 'head'>;
+  readonly applier: Pick<Applier, 'rebuilding' | 'incomplete' | 'checkpoint' | 'haltedReason' | 'parkedUntilMs'>;
 };
 
 /**
@@ -23,6 +23,8 @@ type State = {
  */
 export function shortfallOf({ log, applier }: State): Shortfall | undefined {
   if (applier.rebuilding) return { kind: 'rebuilding', reason: 'its online store is being built again' };
+  const incomplete = applier.incomplete(log.namespace);
+  if (incomplete !== undefined) return { kind: 'backfilling', reason: incomplete };
   let worst: Shortfall | undefined;
   for (const stream of log.streams()) {
     const standing = log.standing(stream);

@@ -181,7 +181,7 @@ export class ActiveMember implements NamespaceAuthority {
     return own?.streams.includes(stream) ?? false;
   }
 
-  status(): Omit<NamespaceStatus, 'freshnessMs' | 'members'> {
+  status(): Omit<NamespaceStatus, 'freshnessMs' | 'members' | 'backfill'> {
     return {
       namespace: this.#config.namespace,
       replication: 'active-active',

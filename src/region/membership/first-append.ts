@@ -72,6 +72,8 @@ export class FirstAppend {
   #unapplied(): string | undefined {
     this.#applier.kick();
     if (this.#applier.rebuilding) return 'its online store is being built again';
+    const incomplete = this.#applier.incomplete(this.#log.namespace);
+    if (incomplete !== undefined) return incomplete;
     this.#ends ??= new Map(this.#log.streams().map((stream) => [stream, this.#log.head(stream).seq]));
     for (const [stream, end] of this.#ends) {
       if (this.#log.standing(stream).kind === 'unknown') continue;
@@ -88,6 +90,8 @@ export class FirstAppend {
   #clockWait(): string | undefined {
     if (!this.#startsAbove) {
       this.#hlc.startAbove(greatestReading(this.#log));
+      // The logs may have let go of the changes with the greatest readings.
+      this.#hlc.startAbove(this.#applier.projection.reading(this.#log.namespace));
       if (this.#clockAbove !== undefined) this.#hlc.startAbove(this.#clockAbove);
     }
     this.#startsAbove = true;

@@ -55,6 +55,8 @@ export interface LinkObserver {
   onBadFrame(peer: string, stream: StreamKey, error: AntipodeError): void;
   /** The first frame of a new holder became durable here; `payload` holds the lease record. Throws when that is not readable. */
   onEpochMarker(namespace: string, payload: Uint8Array): void;
+  /** Whether this region may say of the namespace that what it mirrors is durable here (P12.2). */
+  mayAcknowledge(namespace: string): boolean;
   /** Whether this region itself extends the stream at this moment: then nobody else's frames are taken for it. */
   extendsItself(stream: StreamKey): boolean;
 }
@@ -201,6 +203,11 @@ export class LinkClient {
     if (this.#rpc === undefined || !this.connected)
       throw new AntipodeError('PEER_UNAVAILABLE', `${this.peer} is not connected to ${this.#region}`);
     return this.#rpc.request(name, body, options);
+  }
+
+  /** Tells the peer what is durable here of one of its streams. */
+  acknowledge(stream: StreamKey, seq: number): void {
+    if (this.connected && seq > 0) this.#giveCredit(0, stream, seq);
   }
 
   /** Subscribes to a stream at this peer unless that is done, or stands no chance. */
@@ -443,7 +450,9 @@ export class LinkClient {
   /** Collects acknowledgements and credit of one turn into one message. */
   #giveCredit(bytes: number, stream: StreamKey | undefined, seq: number): void {
     this.#creditDue += bytes;
-    if (stream !== undefined) this.#ackDue.set(stream, Math.max(seq, this.#ackDue.get(stream) ?? 0));
+    const namespace = stream === undefined ? undefined : parseStreamKey(stream)?.namespace;
+    if (stream !== undefined && namespace !== undefined && this.#observer.mayAcknowledge(namespace))
+      this.#ackDue.set(stream, Math.max(seq, this.#ackDue.get(stream) ?? 0));
     if (this.#flushing) return;
     this.#flushing = true;
     void this.#clock.yield().then(() => {

@@ -47,6 +47,7 @@ export class LinkServer {
   readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
   readonly #positions: DurablePositions;
   readonly #vouchesFor: (stream: StreamKey) => boolean;
+  readonly #incomplete: (namespace: string) => string | undefined;
   readonly #subscriptions = new Map<number, Subscription>();
   readonly #stops: (() => void)[] = [];
   #creditBytes = 0;
@@ -65,7 +66,10 @@ export class LinkServer {
     handlers: RequestHandlers;
     /** Whether this region can say of an own open stream that what it holds is all there is. */
     vouchesFor: (stream: StreamKey) => boolean;
+    /** Why this region lacks something of a namespace: then it is nobody's source, and says nothing of what it holds. */
+    incomplete?: (namespace: string) => string | undefined;
   }) {
+    this.#incomplete = options.incomplete ?? (() => undefined);
     this.peer = options.channel.peer;
     this.#region = options.region;
     this.#log = options.log;
@@ -240,6 +244,7 @@ export class LinkServer {
     for (const [namespace, log] of this.#namespaces) {
       const watermarkMs = log.watermarkMs();
       if (log.lease !== undefined) leases[namespace] = log.lease.revision;
+      if (this.#incomplete(namespace) !== undefined) continue;
       for (const stream of log.streams()) {
         streams[stream] = {
           start: log.start(stream).seq,

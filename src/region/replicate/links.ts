@@ -36,11 +36,14 @@ export class Links implements Peers, LinkObserver {
   readonly #clocks: PeerClocks;
   readonly #clients = new Map<string, LinkClient>();
   readonly #servers = new Map<string, LinkServer>();
+  readonly #held = new Map<string, ReadonlyMap<StreamKey, AnnouncedStream>>();
   #handlers: RequestHandlers = {};
   #extends: (stream: StreamKey) => boolean = () => false;
   #mayAppend: (namespace: string) => boolean = () => false;
   #onNewerLease: (namespace: string) => void = () => undefined;
   #onMarker: (namespace: string, payload: Uint8Array) => void = () => undefined;
+  /** Why this region lacks something of a namespace that its logs cannot give it; then it acknowledges nothing of it. */
+  incomplete: (namespace: string) => string | undefined = () => undefined;
 
   constructor(options: {
     region: string;
@@ -96,6 +99,44 @@ export class Links implements Peers, LinkObserver {
     await this.#transport.close();
   }
 
+  /** How far a peer said that it holds a stream durably, now or when it was last connected; 0 when it did not. */
+  heldBy(peer: string, stream: StreamKey): number {
+    return this.#held.get(peer)?.get(stream)?.head ?? 0;
+  }
+
+  /** Which connected peers hold how much of each stream of a namespace. */
+  sources(namespace: string): Map<StreamKey, { peer: string; start: number; head: number }[]> {
+    const sources = new Map<StreamKey, { peer: string; start: number; head: number }[]>();
+    for (const client of this.#clients.values()) {
+      for (const stream of client.streams(namespace)) {
+        const source = client.sourceOf(stream);
+        if (source === undefined) continue;
+        const { peer, start, head } = source;
+        sources.set(stream, [...(sources.get(stream) ?? []), { peer, start, head }]);
+      }
+    }
+    return sources;
+  }
+
+  /** Nobody is asked for the stream until the next look. */
+  unfollow(stream: StreamKey): void {
+    for (const client of this.#clients.values()) client.unfollow(stream);
+  }
+
+  /** Tells each origin what is durable here of its streams: after a time in which nothing was acknowledged. */
+  acknowledgeHeld(log: NamespaceLog): void {
+    for (const stream of log.streams()) {
+      const standing = log.standing(stream);
+      const head = log.head(stream).seq;
+      const upTo = standing.kind === 'sealed' ? Math.min(head, standing.seal) : head;
+      this.#clients.get(parseStreamKey(stream)?.origin ?? '')?.acknowledge(stream, upTo);
+    }
+  }
+
+  mayAcknowledge(namespace: string): boolean {
+    return this.incomplete(namespace) === undefined;
+  }
+
   connected(peer: string): boolean {
     return this.#clients.get(peer)?.connected ?? false;
   }
@@ -139,6 +180,7 @@ export class Links implements Peers, LinkObserver {
       const log = this.#namespaces.get(namespace);
       if (log !== undefined && revision > (log.lease?.revision ?? 0)) this.#onNewerLease(namespace);
     }
+    this.#held.set(peer, streams);
     this.#noteLive(peer, streams);
     for (const [stream, { head, watermarkMs }] of streams) {
       this.#noteSealed(stream, from, head);
@@ -263,6 +305,7 @@ export class Links implements Peers, LinkObserver {
       positions: this.#positions,
       handlers: this.#handlers,
       vouchesFor: (stream) => this.vouchesFor(stream),
+      incomplete: (namespace) => this.incomplete(namespace),
     });
     this.#servers.set(channel.peer, server);
     channel.onClose(() => {

@@ -105,6 +105,11 @@ export class NamespaceLog {
     return this.#log.size(stream);
   }
 
+  /** End of the frame after a position, readable or not. */
+  endAfter(stream: StreamKey, afterSeq: number): number | undefined {
+    return this.#log.endAfter(stream, afterSeq);
+  }
+
   /** Removes what ends at `upTo` or below, in pieces; resolves when it is gone. Throws DISK_FULL. */
   truncate(stream: StreamKey, upTo: number): Promise<void> {
     return this.#guard(this.#log.truncate(stream, upTo));

@@ -90,6 +90,7 @@ const hlc = z.object({
 });
 
 const seen = z.object({ epoch: seq, streams: positions });
+const copyCursor = z.object({ section: z.string(), after: z.string().nullable() });
 
 /** Requests between nodes: name, shape of the body, shape of the answer. Blobs are named in the comments. */
 export const REQUESTS = {
@@ -198,6 +199,27 @@ export const REQUESTS = {
       budgetMs: z.number().min(0).max(LATENCY_BUDGET_MS_MAX),
     }),
     answer: z.object({ epoch: seq, seen, freshnessMs: z.number().nullable() }),
+  },
+  /**
+   * Begins a copy of what the asked region's online store holds of a namespace (P12.3). `vector`: what it has applied, with
+   * the hash of its log there; `rows`: of its whole store. REBUILDING while it lacks something itself.
+   */
+  copyBegin: {
+    body: z.object({ namespace: z.string() }),
+    answer: z.object({
+      storeId: z.string(),
+      vector: z.record(z.string(), z.object({ seq, hash: z.string() })),
+      rows: seq,
+    }),
+  },
+  /**
+   * The next piece of the copy, in key order from `cursor` on (null: from the beginning), as the store is now. `next` is
+   * null with the last piece; nothing in it lies beyond `reach`. Blob of the answer: items (`core/codec/store-items`).
+   * SNAPSHOT_CHANGED when the store is not the one that `copyBegin` was asked about.
+   */
+  copyChunk: {
+    body: z.object({ namespace: z.string(), storeId: z.string(), cursor: copyCursor.nullable() }),
+    answer: z.object({ next: copyCursor.nullable(), reach: positions }),
   },
   controlGet: {
     body: z.object({ key: z.string().max(200) }),

@@ -3,6 +3,7 @@ import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promi
 import { KvChangeLog } from '#adapters/kv/kv-change-log';
 import { KvJournal } from '#adapters/kv/kv-journal';
 import { KvOnlineStore } from '#adapters/kv/kv-online-store';
+import { KvSnapshots } from '#adapters/kv/kv-snapshots';
 import { MemoryDisk } from '#adapters/memory/memory-disk';
 import { MemoryKv } from '#adapters/memory/memory-kv';
 import { MemoryNetwork } from '#adapters/memory-link/memory-network';
@@ -15,7 +16,9 @@ import type { OnlineStore } from '#ports/online-store';
 import { ControlClient } from '#region/control/control-client';
 import { ControlServer } from '#region/control/control-server';
 import type { NamespaceSetup } from '#region/namespace-setup';
-import { Region, type RegionConfig } from '#region/region';
+import { Region } from '#region/region';
+import type { RegionConfig } from '#region/region-config';
+import type { RetentionConfig } from '#region/retain/retention-plan';
 
 /** Real time, for tests of whole regions in one process. */
 export const REAL_CLOCK: Clock = {
@@ -59,7 +62,7 @@ export const TEST_VIEW = withVersion({
   tags: {},
 });
 
-const REGIONS = ['ap-south', 'eu-west', 'us-east'];
+export const REGIONS = ['ap-south', 'eu-west', 'us-east'];
 
 /** Disks outlive the processes that use them. */
 interface Disks {
@@ -88,6 +91,7 @@ export class InProcessTopology {
       setup?: NamespaceSetup;
       acknowledge?: AcknowledgeRule;
       views?: readonly FeatureView[];
+      retention?: RetentionConfig;
     } = {},
   ) {
     this.#views = options.views ?? [TEST_VIEW];
@@ -100,6 +104,7 @@ export class InProcessTopology {
       marginMs: leaseMs / 6,
       automatic: true,
       promotable: REGIONS,
+      retention: options.retention,
       tail: 'replay',
       acknowledge: options.acknowledge ?? 0,
       acknowledgeWithinMs: 2000,
@@ -143,6 +148,7 @@ export class InProcessTopology {
         logger: this.#logger,
         changeLog: new KvChangeLog(logKv),
         journal: new KvJournal(logKv),
+        snapshots: new KvSnapshots(logKv),
         store,
         control: new ControlClient({ transport, clock, deadlineMs: 300 }),
         transport,
@@ -156,6 +162,22 @@ export class InProcessTopology {
   /** What a region's store holds under a storage key. */
   stored(name: string, rowKey: Buffer): Buffer | undefined {
     return this.#stores.get(name)?.row(rowKey);
+  }
+
+  /** The region's online store is gone at its next start; its log is not. */
+  loseStore(name: string): void {
+    const disks = this.#disks.get(name);
+    if (disks !== undefined) this.#disks.set(name, { log: disks.log, store: new MemoryDisk() });
+  }
+
+  /** All stored rows of a region, as text. */
+  storedRows(name: string): string[] {
+    const disk = this.#disks.get(name);
+    if (disk === undefined) return [];
+    return Array.from(
+      disk.store.table('rows').entries({}),
+      ([key, value]) => `${key.toString('hex')} ${value.toString('hex')}`,
+    );
   }
 
   /** The region gets new, empty disks at its next start. */

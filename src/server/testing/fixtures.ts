@@ -115,6 +115,7 @@ export function regionStatus(nowMs: number): RegionStatus {
     nowMs,
     startedAtMs: nowMs - 60_000,
     state: 'serving',
+    backfills: { completed: 0, rows: 0, bytes: 0 },
     control: { reachable: true, lastAnswerAgeMs: 12 },
     namespaces: [
       {
@@ -129,6 +130,7 @@ export function regionStatus(nowMs: number): RegionStatus {
         replication: 'active-passive',
         leaseRemainingMs: null,
         promisedEpoch: null,
+        backfill: null,
         freshnessMs: 120,
       },
     ],
@@ -169,7 +171,7 @@ export function regionStatus(nowMs: number): RegionStatus {
     ],
     tails: [],
     store: { rows: 1200, bytes: 65_536 },
-    log: { bytes: 131_072 },
+    log: { bytes: 131_072, snapshot: null },
     ingest: {
       acceptedChanges: 0,
       refusedChanges: 2,

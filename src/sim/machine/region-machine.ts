@@ -1,13 +1,15 @@
 import { KvChangeLog } from '#adapters/kv/kv-change-log';
 import { KvJournal } from '#adapters/kv/kv-journal';
 import { KvOnlineStore } from '#adapters/kv/kv-online-store';
+import { KvSnapshots } from '#adapters/kv/kv-snapshots';
 import { MemoryKv } from '#adapters/memory/memory-kv';
 import { toAntipodeError } from '#core/errors';
 import type { ChangeLog } from '#ports/change-log';
 import type { Journal } from '#ports/journal';
 import type { OnlineStore } from '#ports/online-store';
 import { ControlClient } from '#region/control/control-client';
-import { Region, type RegionConfig } from '#region/region';
+import { Region } from '#region/region';
+import type { RegionConfig } from '#region/region-config';
 import type { CrashRole } from '#sim/crash/crash-points';
 import { crashingControl, crashingJournal, crashingLog, crashingStore } from '#sim/crash/crash-ports';
 import { Machine, type MachineImage } from '#sim/machine/machine';
@@ -110,6 +112,7 @@ export class RegionMachine extends Machine {
         store: mutant?.store?.(store, random.fork('mutant')) ?? store,
         control,
         transport,
+        snapshots: new KvSnapshots(logKv),
       },
     });
     this.#running = { process, region, changeLog: rawLog, journal: rawJournal, store: rawStore };

@@ -15,6 +15,7 @@ export function recordChangeLog(log: ChangeLog, history: RegionHistory): ChangeL
     start: (stream) => log.start(stream),
     size: (stream) => log.size(stream),
     hashAt: (stream, seq) => log.hashAt(stream, seq),
+    endAfter: (stream, afterSeq) => log.endAfter(stream, afterSeq),
     truncate: (stream, upTo) => log.truncate(stream, upTo),
     reset: (stream, head) => log.reset(stream, head).then(() => history.reset(stream, head.seq)),
     repair: (stream, frame) => log.repair(stream, frame),

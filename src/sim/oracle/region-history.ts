@@ -175,6 +175,10 @@ export class RegionHistory {
   applying(batch: ApplyBatch, log: ChangeLog): void {
     if (this.#untrusted)
       this.#violations.add('I5', `${this.region} goes on with a store that was left behind by a dead machine`);
+    if (isCopy(batch)) {
+      this.#copied(batch);
+      return;
+    }
     if (batch.checkpoints.size === 0) {
       if (batch.rows.length > 0) this.#violations.add('I5', `${this.region} changes rows without a checkpoint`);
       return;
@@ -243,6 +247,20 @@ export class RegionHistory {
       this.#violations.add('I8', `${this.region} stamps ${stream} ${aheadMs.toFixed(0)} ms ahead of its own clock`);
   }
 
+  /** Rows of a snapshot or of a peer's store: what they hold is judged at the end; where streams go on from, now. */
+  #copied(batch: ApplyBatch): void {
+    for (const [stream, to] of batch.checkpoints) {
+      const seal = this.#knownSeal(stream);
+      if (seal !== undefined && to > seal)
+        this.#violations.add(
+          'I2',
+          `${this.region} copies ${stream} up to ${to}, beyond its seal ${seal}, which it knows`,
+        );
+      if (to > (this.#applied.get(stream) ?? 0)) this.#applied.set(stream, to);
+      else this.#violations.add('I5', `${this.region} copies ${stream} up to ${to}, it was there already`);
+    }
+  }
+
   wiped(): void {
     this.#untrusted = false;
     this.#applied.clear();
@@ -270,6 +288,11 @@ export class RegionHistory {
     this.#lastReadings.set(stream, end);
     if (isAfter(end, this.#greatest)) this.#greatest = end;
   }
+}
+
+/** The engine says in the same transaction that it copies: from its own snapshot, or from a peer. */
+function isCopy(batch: ApplyBatch): boolean {
+  return [...batch.records.keys()].some((key) => key === 'restoring' || key.startsWith('backfill/'));
 }
 
 function isAfter(a: Reading, b: Reading): boolean {

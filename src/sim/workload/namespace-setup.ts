@@ -14,8 +14,9 @@ export function setupOf(knobs: NamespaceKnobs): NamespaceSetup {
     tail,
     acknowledge,
     lossy,
+    retention,
   } = knobs;
-  if (replication === 'active-active') return { namespace, replication, partitions };
+  if (replication === 'active-active') return { namespace, replication, partitions, retention };
   return {
     namespace,
     replication,
@@ -29,5 +30,6 @@ export function setupOf(knobs: NamespaceKnobs): NamespaceSetup {
     acknowledge,
     acknowledgeWithinMs: 3000,
     lossy,
+    retention,
   };
 }

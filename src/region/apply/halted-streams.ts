@@ -1,0 +1,61 @@
+import { type AntipodeError, toAntipodeError } from '#core/errors';
+import type { StreamKey } from '#core/model/stream';
+import type { LoggedFrame } from '#ports/change-log';
+import type { EventList } from '#region/observe/events';
+import type { NamespaceLog } from '#region/replicate/namespace-log';
+
+/** Streams that are not applied any further, and why; the others go on (I13). */
+export class HaltedStreams {
+  readonly #reasons = new Map<StreamKey, string>();
+  /** After which position the damaged frame of a stream stands. */
+  readonly #damaged = new Map<StreamKey, number>();
+  readonly #events: EventList;
+
+  constructor(events: EventList) {
+    this.#events = events;
+  }
+
+  has(stream: StreamKey): boolean {
+    return this.#reasons.has(stream);
+  }
+
+  reason(stream: StreamKey): string | undefined {
+    return this.#reasons.get(stream);
+  }
+
+  /** A frame cannot be decoded although it is what its origin wrote: only another release helps. */
+  halt(stream: StreamKey, from: number, error: AntipodeError): void {
+    this.#reasons.set(stream, `${error.code}: ${error.message}`);
+    const message = `${stream} cannot be applied beyond ${from}: ${error.message}`;
+    this.#events.add('stream-halted', 'error', message, { stream });
+  }
+
+  /** The next frames; none when the disk gives back a damaged one: the stream then waits for a good copy. */
+  read(log: NamespaceLog, stream: StreamKey, from: number, maxBytes: number): readonly LoggedFrame[] {
+    try {
+      return log.read(stream, from, maxBytes);
+    } catch (caught) {
+      const error = toAntipodeError(caught);
+      if (error.code !== 'FRAME_CORRUPT') throw caught;
+      this.noteDamage(stream, from, error);
+      this.#reasons.set(stream, `${error.code}: ${error.message}`);
+      return [];
+    }
+  }
+
+  /** A frame that was applied already may be damaged, too: it is missed only by those who ask for it. */
+  noteDamage(stream: StreamKey, from: number, error: AntipodeError): void {
+    if (this.#damaged.has(stream)) return;
+    this.#damaged.set(stream, from);
+    this.#events.add('frame-damaged', 'error', `${error.message}: a copy is fetched from a peer`, { stream });
+  }
+
+  damaged(): ReadonlyMap<StreamKey, number> {
+    return this.#damaged;
+  }
+
+  /** A good copy is in the log, or the changes came some other way. */
+  repaired(stream: StreamKey): void {
+    if (this.#damaged.delete(stream)) this.#reasons.delete(stream);
+  }
+}

@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ViewCodec } from '#core/codec/view-codec';
+import type { RegionStatus } from '#region/status';
+import { InProcessTopology, REGIONS, TEST_VIEW } from '#region/testing/in-process.fixture';
+
+const codec = new ViewCodec(TEST_VIEW);
+const KEYS = 40;
+
+/** Three regions that let go of what is older than `ageMs`. */
+async function withTopology(
+  retention: { ageMs: number; bytes: number },
+  work: (topology: InProcessTopology, write: (count: number) => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const show = process.env['SHOW'] !== undefined;
+  const topology = new InProcessTopology({
+    leaseMs: 1500,
+    retention,
+    ...(show ? { logger: { info: console.log, warn: console.log, error: console.log } } : {}),
+  });
+  let written = 0;
+  const write = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) {
+      const n = written++;
+      await topology.region('us-east').ingest({
+        view: TEST_VIEW.name,
+        version: TEST_VIEW.version,
+        idempotencyKey: `k${n}`,
+        changes: [
+          {
+            operation: 'upsert',
+            eventTimeUs: 1_000_000 + n,
+            key: codec.encodeKey([`key ${n % KEYS}`]),
+            row: codec.encodeRow([n, BigInt(n)]),
+          },
+        ],
+      });
+    }
+  };
+  await topology.start();
+  try {
+    await topology.until(async () => (await status(topology, 'us-east')).namespaces[0]?.accepting === true);
+    await work(topology, write);
+  } finally {
+    await topology.stop();
+  }
+}
+
+function status(topology: InProcessTopology, name: string): Promise<RegionStatus> {
+  return topology.region(name).status();
+}
+
+async function happened(topology: InProcessTopology, name: string, event: string): Promise<boolean> {
+  return (await status(topology, name)).events.some((known) => known.event === event);
+}
+
+test('old frames leave the logs once a snapshot holds them, and a region with an empty disk comes back from a peer', () =>
+  withTopology({ ageMs: 200, bytes: 1e9 }, async (topology, write) => {
+    await write(100);
+    for (const name of REGIONS) await topology.until(() => happened(topology, name, 'log-truncated'));
+    const truncated = await status(topology, 'us-east');
+    assert.ok(truncated.log.snapshot !== null && truncated.log.snapshot.rows === KEYS);
+
+    await topology.stopRegion('ap-south');
+    topology.wipe('ap-south');
+    await write(50);
+    await topology.startRegion('ap-south');
+    await topology.until(() => happened(topology, 'ap-south', 'backfill-completed'), 20_000);
+    await topology.until(async () => {
+      const { namespaces, store, state } = await status(topology, 'ap-south');
+      return state === 'serving' && store.rows === KEYS && namespaces[0]?.backfill === null;
+    });
+    await write(10);
+    await topology.until(async () => {
+      const [here, there] = [await status(topology, 'us-east'), await status(topology, 'ap-south')];
+      return here.streams.every(
+        ({ stream, applied }) => there.streams.find((other) => other.stream === stream)?.applied === applied,
+      );
+    });
+    assert.deepEqual(topology.storedRows('ap-south'), topology.storedRows('us-east'));
+    const again = await topology.region('ap-south').failover({ namespace: 'flights', actor: 'test' });
+    assert.equal(again.epoch, 2);
+  }));
+
+test('a store that is lost comes back from the snapshot and the logs', () =>
+  withTopology({ ageMs: 200, bytes: 1e9 }, async (topology, write) => {
+    await write(100);
+    await topology.until(() => happened(topology, 'eu-west', 'log-truncated'));
+    await write(20);
+    await topology.stopRegion('eu-west');
+    topology.loseStore('eu-west');
+    await topology.startRegion('eu-west');
+    await topology.until(() => happened(topology, 'eu-west', 'rebuild-completed'));
+    assert.ok(await happened(topology, 'eu-west', 'snapshot-restored'));
+    await topology.until(async () => (await status(topology, 'eu-west')).state === 'serving');
+    await write(5);
+    await topology.until(async () => topology.storedRows('eu-west').join() === topology.storedRows('us-east').join());
+  }));
+
+test('a member that is away keeps frames, until there is no space for them', () =>
+  withTopology({ ageMs: 100, bytes: 20_000 }, async (topology, write) => {
+    await write(20);
+    await topology.until(async () => (await status(topology, 'ap-south')).streams.some(({ applied }) => applied >= 20));
+    await topology.stopRegion('ap-south');
+    await write(150);
+    await topology.until(() => happened(topology, 'us-east', 'retention-forced'));
+    await topology.startRegion('ap-south');
+    await topology.until(() => happened(topology, 'ap-south', 'backfill-completed'), 20_000);
+    await topology.until(async () => topology.storedRows('ap-south').join() === topology.storedRows('us-east').join());
+  }));
