@@ -120,6 +120,44 @@ suite('assessment', () => {
     );
   });
 
+  test('a namespace that every region writes has no hub, and names the members that are not heard', () => {
+    const status = after('eu-west', (fake) => wait(fake, 5));
+    const [namespace] = status.namespaces;
+    assert.ok(namespace !== undefined);
+    const active: typeof namespace = {
+      ...namespace,
+      replication: 'active-active',
+      hub: null,
+      role: 'active',
+      accepting: true,
+      members: [
+        { region: 'eu-west', freshnessMs: 0 },
+        { region: 'us-east', freshnessMs: 100 },
+      ],
+    };
+    const well = judge({ ...status, namespaces: [active] });
+    assert.deepEqual(well.problems, []);
+    assert.match(well.sentence, /^every region accepts writes of flights;/);
+    const lost = judge({ ...status, namespaces: [active], control: { reachable: false, lastAnswerAgeMs: null } });
+    assert.match(lost.problems[0]?.detail ?? '', /Writes go on in every region/);
+    const joining = judge({
+      ...status,
+      namespaces: [
+        {
+          ...active,
+          role: 'joining',
+          accepting: false,
+          waitsFor: 'its streams are not vouched for',
+          members: [{ region: 'us-east', freshnessMs: null }],
+        },
+      ],
+    });
+    assert.deepEqual(
+      joining.problems.map(({ title }) => title),
+      ['eu-west accepts no writes of flights yet', 'Nothing was heard of us-east for flights'],
+    );
+  });
+
   test('namespaces are named up to three and then counted', () => {
     const status = after('us-east', (fake) => wait(fake, 2));
     const [namespace] = status.namespaces;
@@ -131,7 +169,7 @@ suite('assessment', () => {
       }).sentence;
     assert.match(named(0), /^No namespace is defined yet;/);
     assert.match(named(2), /^us-east is hub of n0, epoch 3 and us-east is hub of n1, epoch 3;/);
-    assert.match(named(4), /^All 4 namespaces have a hub;/);
+    assert.match(named(4), /^All 4 namespaces have a region that accepts writes;/);
     assert.match(named(4, null), /^4 of 4 namespaces have no hub;/);
   });
 });

@@ -54,15 +54,23 @@ export function freshnessSeverity(freshnessMs: number | null): Severity {
 function hubSentence(namespaces: readonly NamespaceStatus[]): string {
   if (namespaces.length === 0) return 'No namespace is defined yet';
   if (namespaces.length > NAMESPACES_NAMED_MAX) {
-    const without = namespaces.filter((namespace) => namespace.hub === null).length;
+    const without = namespaces.filter(hasNoHub).length;
     const all = formatQuantity(namespaces.length, 'namespace');
-    return without === 0 ? `All ${all} have a hub` : `${without} of ${all} have no hub`;
+    return without === 0 ? `All ${all} have a region that accepts writes` : `${without} of ${all} have no hub`;
   }
   return joinWords(
-    namespaces.map(({ namespace, hub, epoch }) =>
-      hub === null ? `${namespace} has no hub, last epoch ${epoch}` : `${hub} is hub of ${namespace}, epoch ${epoch}`,
-    ),
+    namespaces.map(({ namespace, replication, hub, epoch }) => {
+      if (replication === 'active-active') return `every region accepts writes of ${namespace}`;
+      return hub === null
+        ? `${namespace} has no hub, last epoch ${epoch}`
+        : `${hub} is hub of ${namespace}, epoch ${epoch}`;
+    }),
   );
+}
+
+/** A namespace that should have a hub and has none. */
+export function hasNoHub({ replication, hub }: NamespaceStatus): boolean {
+  return replication !== 'active-active' && hub === null;
 }
 
 function linkSentence(links: readonly PeerLink[]): string {
@@ -111,7 +119,9 @@ function regionProblems(status: RegionStatus): Problem[] {
           : `Its last answer came ${formatDuration(age)} ago.`,
         held.length > 0
           ? `Without it the lease of ${joinWords(held)} lapses and writes stop.`
-          : 'Without it no region can become hub.',
+          : status.namespaces.every(({ replication }) => replication === 'active-active')
+            ? 'Writes go on in every region; one that restarts may have to wait before it accepts.'
+            : 'Without it no region can become hub.',
       ].join(' '),
       sinceMs: age === null ? null : status.nowMs - age,
     });
@@ -125,6 +135,7 @@ function namespaceProblems(status: RegionStatus, namespace: NamespaceStatus): Pr
     const title = `${status.region} is being promoted to hub of ${namespace.namespace}`;
     return [{ key, severity: 'warning', title, detail: 'Writes wait until the promotion is complete.', sinceMs: null }];
   }
+  if (namespace.replication === 'active-active') return memberProblems(status, namespace);
   if (namespace.hub === null) {
     const detail = 'No region accepts writes; reads go on everywhere.';
     return [{ key, severity: 'error', title: `${namespace.namespace} has no hub`, detail, sinceMs: null }];
@@ -139,6 +150,23 @@ function namespaceProblems(status: RegionStatus, namespace: NamespaceStatus): Pr
     return [{ key, severity: 'warning', title, detail, sinceMs: null }];
   }
   return [];
+}
+
+/** A member that does not accept yet, and members of which nothing was heard; stale streams are told of as such. */
+function memberProblems(status: RegionStatus, namespace: NamespaceStatus): Problem[] {
+  const problems: Problem[] = [];
+  const key = `namespace/${namespace.namespace}`;
+  if (!namespace.accepting) {
+    const title = `${status.region} accepts no writes of ${namespace.namespace} yet`;
+    problems.push({ key, severity: 'warning', title, detail: namespace.waitsFor, sinceMs: null });
+  }
+  for (const { region, freshnessMs } of namespace.members ?? []) {
+    if (freshnessMs !== null || region === status.region) continue;
+    const title = `Nothing was heard of ${region} for ${namespace.namespace}`;
+    const detail = 'How fresh this region is cannot be said until it is.';
+    problems.push({ key: `${key}/${region}`, severity: 'warning', title, detail, sinceMs: null });
+  }
+  return problems;
 }
 
 function linkProblems(link: PeerLink): Problem[] {

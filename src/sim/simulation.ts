@@ -359,6 +359,8 @@ export class Simulation {
     if (found.length > 0) return found;
     for (const [namespace, state] of this.#finalStates)
       found.push(...state.shortcomings(this.control.lease(namespace), regions, present.length === this.regions.length));
+    if (present.length === this.regions.length)
+      for (const text of this.#freshness.standingStill(this.kernel.nowMs)) found.push({ oracle: 'I14', text });
     if (found.length > 0) return found;
     for (const [name, { region, changeLog }] of regions) {
       const ledger = this.histories.find((history) => history.region === name)?.conflicts;

@@ -1,4 +1,4 @@
-import { freshnessSeverity } from '../assessment.ts';
+import { freshnessSeverity, hasNoHub } from '../assessment.ts';
 import {
   formatCount,
   formatDuration,
@@ -54,14 +54,18 @@ function hubTile(status: RegionStatus): TileProps {
   const [only] = namespaces;
   if (only === undefined) return { name: 'Hub', value: NOT_KNOWN, detail: 'no namespace' };
   if (namespaces.length > 1) {
-    const here = namespaces.filter((namespace) => namespace.hub === region).length;
-    const without = namespaces.filter((namespace) => namespace.hub === null).length;
+    const here = namespaces.filter((namespace) => namespace.hub === region || namespace.role === 'active').length;
+    const without = namespaces.filter(hasNoHub).length;
     return {
       name: 'Hubs',
       value: `${here} of ${namespaces.length} here`,
       detail: without === 0 ? 'every namespace has a hub' : `${formatQuantity(without, 'namespace')} without a hub`,
       severity: without === 0 ? 'none' : 'error',
     };
+  }
+  if (only.replication === 'active-active') {
+    const detail = only.accepting ? 'accepts writes here' : 'not accepting here yet';
+    return { name: 'Writes', value: 'every region', detail, severity: only.accepting ? 'none' : 'warning' };
   }
   if (only.hub === null) return { name: 'Hub', value: 'none', detail: `last epoch ${only.epoch}`, severity: 'error' };
   const here = only.hub === region ? (only.accepting ? ', accepts writes here' : ', not accepting') : '';

@@ -8,9 +8,10 @@ import type { RegionStatus } from '#region/status';
 import { CHANGE_BATCH_CONTENT_TYPE, encodeChangeBatch } from '#server/change-batch';
 import { DASHBOARD_HEADERS, type DashboardAsset } from '#server/dashboard/assets';
 import { EVENT_INTERVAL_MS, EventStream, MISSED_TICKS_MAX, WATCHERS_MAX } from '#server/operations/event-stream';
+import { regionMetrics } from '#server/operations/region-metrics';
 import { StatusSource } from '#server/operations/status-source';
 import { FakeEngine } from '#server/testing/fake-engine';
-import { DRIVERS } from '#server/testing/fixtures';
+import { DRIVERS, regionStatus } from '#server/testing/fixtures';
 import { ManualClock } from '#server/testing/manual-clock';
 import { MemoryLogger, startFace, TestFace } from '#server/testing/test-face';
 
@@ -169,6 +170,29 @@ suite('ingest of batches', () => {
 });
 
 suite('metrics', () => {
+  test('of a namespace without a hub it tells how fresh the region is to each member', async () => {
+    const status = regionStatus(1_000_000);
+    const [namespace] = status.namespaces;
+    assert.ok(namespace !== undefined);
+    const text = await regionMetrics({
+      ...status,
+      namespaces: [
+        {
+          ...namespace,
+          replication: 'active-active',
+          hub: null,
+          members: [
+            { region: 'us-east', freshnessMs: 1500 },
+            { region: 'ap-south', freshnessMs: null },
+          ],
+        },
+      ],
+    });
+    const own = 'region="eu-west",namespace="flights"';
+    assert.match(text, new RegExp(`antipode_member_freshness_seconds{${own},member="us-east"} 1.5`));
+    assert.doesNotMatch(text, /ap-south|antipode_hub_info/);
+  });
+
   test('what the region and the face measure', async (t) => {
     const face = startFace(t, { worker: '2' });
     await face.post('/get-online-features', { features: ['driver_stats:trips'], entities: { driver_id: [1] } });
@@ -187,6 +211,8 @@ suite('metrics', () => {
       'antipode_ingest_forwarded_requests_total{region="eu-west"} 5',
       'antipode_epoch{region="eu-west",namespace="flights"} 3',
       'antipode_accepting{region="eu-west",namespace="flights"} 0',
+      'antipode_namespace_info{region="eu-west",namespace="flights",replication="active-passive"} 1',
+      'antipode_hub_info{region="eu-west",namespace="flights",hub="us-east"} 1',
       'antipode_engine_up 1',
       'antipode_read_duration_seconds_count{region="eu-west",worker="2"} 1',
     ]) {

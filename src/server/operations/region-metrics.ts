@@ -90,7 +90,7 @@ export async function regionMetrics(status: RegionStatus): Promise<string> {
   );
   counter(
     'antipode_ingest_accepted_changes_total',
-    'Changes accepted here as hub.',
+    'Changes accepted here.',
     { region },
     status.ingest.acceptedChanges,
   );
@@ -155,7 +155,7 @@ function labels<Name extends string>(names: readonly Name[], values: readonly st
 function namespaceMetrics(gauge: SetMetric, region: string, namespace: NamespaceStatus): void {
   const own = { region, namespace: namespace.namespace };
   gauge('antipode_epoch', 'Epoch of the namespace as known here.', own, namespace.epoch);
-  gauge('antipode_accepting', 'Whether this region accepts writes as hub.', own, Number(namespace.accepting));
+  gauge('antipode_accepting', 'Whether this region accepts writes itself.', own, Number(namespace.accepting));
   gauge(
     'antipode_lease_remaining_seconds',
     'What is left of the lease held here.',
@@ -168,7 +168,21 @@ function namespaceMetrics(gauge: SetMetric, region: string, namespace: Namespace
     own,
     seconds(namespace.freshnessMs),
   );
-  gauge('antipode_hub_info', 'Always 1; tells the hub as known here.', { ...own, hub: namespace.hub ?? '' }, 1);
+  gauge(
+    'antipode_namespace_info',
+    'Always 1; tells how the namespace is replicated.',
+    { ...own, replication: namespace.replication },
+    1,
+  );
+  for (const { region: member, freshnessMs } of namespace.members ?? [])
+    gauge(
+      'antipode_member_freshness_seconds',
+      "Now minus the watermark of one member's streams, of an active-active namespace.",
+      { ...own, member },
+      seconds(freshnessMs),
+    );
+  if (namespace.replication === 'active-passive')
+    gauge('antipode_hub_info', 'Always 1; tells the hub as known here.', { ...own, hub: namespace.hub ?? '' }, 1);
 }
 
 /** Names of views, and pairs of regions: as many as are configured. */

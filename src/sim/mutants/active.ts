@@ -1,4 +1,133 @@
+import { Applier } from '#region/apply/applier';
+import { ActiveMember } from '#region/membership/active-member';
+import { FirstAppend } from '#region/membership/first-append';
+import { MemberWatch } from '#region/membership/member-watch';
+import { Links } from '#region/replicate/links';
+import { LiveStreams } from '#region/replicate/live-streams';
+import type { FaultKind, Knobs } from '#sim/knobs';
 import type { Mutant } from '#sim/mutants/mutant';
+import { patch } from '#sim/mutants/patching';
+
+const DISKS: readonly FaultKind[] = ['copy-disks', 'roll-back-disks', 'wipe-disks', 'crash-region'];
+const PARTINGS: readonly FaultKind[] = ['isolate', 'cut-both-ways', 'crash-region'];
+
+/** Every namespace is written in every region, and all faults end. */
+function everywhere(knobs: Knobs): Knobs {
+  return {
+    ...knobs,
+    mode: 'all',
+    namespaces: knobs.namespaces.map((namespace) => ({ ...namespace, replication: 'active-active' })),
+    faults: { ...knobs.faults, intervalMs: Math.min(knobs.faults.intervalMs, 1500) },
+  };
+}
+
+/** Puts several bugs in at once; returns how to take them all out again. */
+function all(...installed: readonly (() => void)[]): () => void {
+  return () => {
+    for (const remove of installed) remove();
+  };
+}
+
+const nothingRecalled = (): (() => void) => {
+  const real = Links.prototype.request;
+  return patch(Links.prototype, 'request', async function (this: Links, peer, name, body, options) {
+    const answered = await real.call(this, peer, name, body, options);
+    return (name === 'recall' ? { answer: { streams: {} }, blob: answered.blob } : answered) as never;
+  });
+};
 
 /** Bugs of active-active namespaces, each to be caught by an oracle. */
-export const ACTIVE_MUTANTS: readonly Mutant[] = [];
+export const ACTIVE_MUTANTS: readonly Mutant[] = [
+  {
+    name: 'incarnation-never-vouched',
+    bug: 'A member goes on with the incarnation in its journal, whatever peers and control store saw of it.',
+    faults: DISKS,
+    tune: everywhere,
+    oracles: ['I5'],
+    install: () =>
+      all(
+        nothingRecalled(),
+        patch(MemberWatch.prototype, 'read', async () => ({ revision: 0, record: undefined })),
+        patch(MemberWatch.prototype, 'write', async () => true),
+      ),
+  },
+  {
+    name: 'own-stream-from-peers',
+    bug: 'A member mirrors the stream that it extends from peers, and vouches for none.',
+    faults: DISKS,
+    tune: everywhere,
+    oracles: ['I5', 'I14', 'health'],
+    install: () => patch(ActiveMember.prototype, 'extends', () => false),
+  },
+  {
+    name: 'dead-incarnations-stay-live',
+    bug: 'The streams of an earlier incarnation still count for freshness when its origin has begun another.',
+    faults: DISKS,
+    tune: everywhere,
+    oracles: ['I14'],
+    install: () => {
+      const real = LiveStreams.prototype.set;
+      return patch(LiveStreams.prototype, 'set', function (this: LiveStreams, member, streams) {
+        real.call(this, member, [...new Set([...this.of(member), ...streams])]);
+      });
+    },
+  },
+  {
+    name: 'dead-incarnations-forgotten',
+    bug: 'Freshness does not ask what is missing of earlier incarnations.',
+    faults: PARTINGS,
+    tune: everywhere,
+    oracles: ['fresh'],
+    install: () => patch(Links.prototype, 'announcedHead', () => 0),
+  },
+  {
+    name: 'dead-incarnations-invalid',
+    bug: 'Only the streams that members extend now count; what is held of earlier ones is not applied.',
+    faults: DISKS,
+    tune: everywhere,
+    oracles: ['I14', 'I3', 'I4', 'I1'],
+    install: () => {
+      const real = LiveStreams.prototype.standing;
+      return patch(LiveStreams.prototype, 'standing', function (this: LiveStreams, stream) {
+        return this.includes(stream) ? real.call(this, stream) : { kind: 'unknown' };
+      });
+    },
+  },
+  {
+    name: 'dead-incarnations-sealed',
+    bug: 'A stream that its origin extends no more counts as sealed at its beginning.',
+    faults: DISKS,
+    tune: everywhere,
+    oracles: ['I14', 'I3', 'I4', 'I1', 'health'],
+    install: () => {
+      const real = LiveStreams.prototype.standing;
+      return patch(LiveStreams.prototype, 'standing', function (this: LiveStreams, stream) {
+        return this.includes(stream) ? real.call(this, stream) : { kind: 'sealed', epoch: 1, seal: 0 };
+      });
+    },
+  },
+  {
+    name: 'watermark-before-its-head',
+    bug: 'A watermark counts as soon as it is heard, not when what it stands for is applied.',
+    faults: ['clog', 'slow-disk', 'cut-both-ways'],
+    tune: everywhere,
+    oracles: ['fresh'],
+    install: () => {
+      const real = Applier.prototype.announce;
+      return patch(Applier.prototype, 'announce', function (this: Applier, stream, _head, watermarkMs) {
+        real.call(this, stream, 0, watermarkMs);
+      });
+    },
+  },
+  {
+    name: 'append-before-own-history',
+    bug: 'A member accepts before it has fetched and applied what peers hold of its earlier streams.',
+    faults: DISKS,
+    tune: (knobs) => ({
+      ...everywhere(knobs),
+      workload: { ...knobs.workload, intervalMs: 15, retries: 8, repeatShare: 0.3, keylessShare: 0 },
+    }),
+    oracles: ['once', 'I8'],
+    install: () => patch(FirstAppend.prototype, 'missing', () => undefined),
+  },
+];

@@ -6,6 +6,9 @@ import type { Violations } from '#sim/oracle/violations';
 /** Between the reading of a clock and what is done with it, ms. */
 const SLACK_MS = 50;
 
+/** Beyond the widest difference of clocks after a heal, ms. */
+const STALE_MS_MAX = 8000;
+
 interface Written {
   readonly stream: StreamKey;
   readonly to: number;
@@ -65,6 +68,23 @@ export class FreshnessOracle {
         if (anchorMs !== null) this.#judge(name, namespace, anchorMs, (stream) => running.store.checkpoint(stream));
       }
     }
+  }
+
+  /** Where freshness does not come back once every member is there, although it must (I14). */
+  standingStill(nowMs: number): string[] {
+    const found: string[] = [];
+    for (const { name, running } of this.#regions) {
+      const record = running?.store.record('serving-state');
+      if (record === undefined) continue;
+      const { namespaces } = JSON.parse(record.toString('utf8')) as PlainServingState;
+      for (const namespace of this.#namespaces) {
+        const anchorMs = namespaces[namespace]?.freshnessAnchorMs ?? null;
+        if (anchorMs !== null && nowMs - (anchorMs - EPOCH_MS) < STALE_MS_MAX) continue;
+        const since = anchorMs === null ? 'never' : `${(anchorMs - EPOCH_MS).toFixed(0)} ms`;
+        found.push(`${name} is fresh in ${namespace} to ${since}`);
+      }
+    }
+    return found;
   }
 
   #judge(region: string, namespace: string, anchorMs: number, applied: (stream: StreamKey) => number): void {
