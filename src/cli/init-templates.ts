@@ -34,6 +34,8 @@ namespaces:
     failover: automatic     # another region takes over when the hub is gone for \`lease\` and \`margin\`
     lease: 3s
     tail: replay            # what a lost hub had not shipped is merged when it is back
+  # profiles:
+  #   replication: active-active   # every region accepts writes, also when cut off; concurrent writes are merged
 
 security:
   reads: token              # or: open. Writing always needs a token

@@ -357,6 +357,8 @@ export class ActiveMember implements NamespaceAuthority {
     const stored = await this.#watch.read();
     if (stored === undefined || this.#phase.kind !== 'active') return;
     const { record } = stored;
+    // A control store that lost its data is told again.
+    if (record === undefined) this.#recorded = false;
     if (this.#recorded && record?.session !== this.#session) {
       const message = `another process writes as this region: it goes on with new streams of ${this.#config.namespace}`;
       this.#notices.tell('member-doubled', 'error', message);
