@@ -28,6 +28,7 @@ const COMMANDS = [
   'ingest',
   'get',
   'delete',
+  'tails',
   'conflicts',
   'failover',
   'certs',

@@ -223,7 +223,7 @@ function freshnessProblems(status: RegionStatus, topology: Topology): Problem[] 
 
 function tailProblems(status: RegionStatus): Problem[] {
   return status.tails
-    .filter((tail) => tail.state !== 'replayed')
+    .filter((tail) => tail.state === 'kept' || tail.state === 'replaying')
     .map((tail) => {
       const changes = tail.to - tail.from;
       return {

@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<AddCommands>>> = {
   ingest: async () => (await import('./commands/ingest.ts')).addIngestCommand,
   get: async () => (await import('./commands/get.ts')).addGetCommand,
   delete: async () => (await import('./commands/delete.ts')).addDeleteCommand,
+  tails: async () => (await import('./commands/tails.ts')).addTailsCommand,
   conflicts: async () => (await import('./commands/conflicts.ts')).addConflictsCommand,
   failover: async () => (await import('./commands/failover.ts')).addFailoverCommand,
   certs: async () => (await import('./commands/certs.ts')).addCertsCommand,

@@ -2,7 +2,7 @@ import type { Producer } from '#core/codec/counter-state';
 import { AntipodeError, ERROR_CODES, type ErrorCode } from '#core/errors';
 import type { FeatureView } from '#core/model/feature-view';
 import type { AuditEntry, AuditVerdict, IngestResult } from '#region/engine-api';
-import type { ConflictCount, RegionStatus } from '#region/status';
+import type { ConflictCount, RegionStatus, TailStatus } from '#region/status';
 import { CHANGE_BATCH_CONTENT_TYPE } from '#server/change-batch';
 import { readJson } from '#server/json/read-json';
 import { exactJson } from './exact-json.ts';
@@ -194,6 +194,18 @@ export class RegionClient {
       changes: true,
     });
     return answer as FailoverResult;
+  }
+
+  /** Replays or discards a tail that this region holds. */
+  async decideTail(stream: string, order: 'replay' | 'discard'): Promise<TailStatus> {
+    const answer = await this.#json({
+      method: 'POST',
+      path: `/v1/tails/${order}`,
+      json: { stream },
+      timeoutMs: INGEST_TIMEOUT_MS,
+      changes: true,
+    });
+    return (answer as { tail: TailStatus }).tail;
   }
 
   /** Up to `limit` conflicts, page after page. Integers beyond 2^53 are bigints. */

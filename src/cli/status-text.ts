@@ -153,7 +153,7 @@ function tailTable(statuses: readonly RegionStatus[]): string[] {
       status.region,
       tail.stream,
       formatCount(tail.to - tail.from),
-      paint(tail.state === 'replayed' ? 'green' : 'yellow', tail.state),
+      paint(tail.state === 'replayed' || tail.state === 'discarded' ? 'green' : 'yellow', tail.state),
       `${formatCount(tail.replayed)} taken over`,
     ]),
   );

@@ -161,6 +161,18 @@ export const ERROR_CODES = {
     remedy:
       'The stream is halted at that peer and tried again after a minute or a reconnect; find which disk was restored and rebuild that region.',
   },
+  TAIL_NOT_FOUND: {
+    disposition: 'reject',
+    status: 404,
+    cause: 'The region holds nothing of this stream beyond its seal.',
+    remedy: 'Take the stream from antipode tails, and name the region that holds the tail.',
+  },
+  TAIL_REPLAYED: {
+    disposition: 'reject',
+    status: 409,
+    cause: 'The hub has taken over this tail, or part of it: it is in the store of every region.',
+    remedy: 'Delete the rows that should not be there; the audit log names the range.',
+  },
   STREAM_NOT_FOUND: {
     disposition: 'retry',
     status: 404,

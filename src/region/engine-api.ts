@@ -3,7 +3,8 @@ import type { FeatureView } from '#core/model/feature-view';
 import type { ReadFallback, ReadLevel } from '#core/model/read-policy';
 import type { SeenPositions } from '#core/model/session-token';
 import type { Hlc } from '#core/time/hlc';
-import type { ConflictCount, RegionStatus } from '#region/status';
+import type { TailOrder } from '#region/failover/tail-decisions';
+import type { ConflictCount, RegionStatus, TailStatus } from '#region/status';
 
 export type ChangeOperation = 'upsert' | 'delete';
 
@@ -203,6 +204,12 @@ export interface RegionEngine {
   conflicts(query: ConflictQuery): Promise<ConflictPage>;
   /** How many conflicts and lost writes this region met, by view; exact, whatever the ledger keeps. */
   conflictCounts(): Promise<readonly ConflictCount[]>;
+  /** Replays or discards one tail that this region holds, whatever the policy. TAIL_NOT_FOUND, TAIL_REPLAYED. */
+  decideTail(decision: {
+    readonly stream: string;
+    readonly order: TailOrder;
+    readonly actor: string;
+  }): Promise<TailStatus>;
   auditEntries(options: { readonly after: number; readonly limit: number }): Promise<readonly AuditEntry[]>;
   auditVerify(): Promise<AuditVerdict>;
   /** Records an administrative act of a face (a refused token, a changed setting) in the audit log. */

@@ -49,7 +49,7 @@ import { NamespaceLog } from '#region/replicate/namespace-log';
 import { Upkeep } from '#region/retain/upkeep';
 import { type ReadNamespace, RowReads } from '#region/serve/row-reads';
 import { strongReadsOf } from '#region/serve/strong-reads';
-import type { ConflictCount, RegionStatus } from '#region/status';
+import type { ConflictCount, RegionStatus, TailStatus } from '#region/status';
 import { type ObservedNamespace, StatusCollector } from '#region/status-collector';
 import { vitalJournal } from '#region/vital-journal';
 
@@ -346,6 +346,13 @@ export class Region implements RegionEngine {
     return namespace.authority.takeOver(options.actor, options.allowLoss ?? false);
   }
 
+  async decideTail(decision: Parameters<RegionEngine['decideTail']>[0]): Promise<TailStatus> {
+    const { stream, order, actor } = decision;
+    const tails = this.#namespaces.get(parseStreamKey(stream)?.namespace ?? '')?.tails;
+    if (tails === undefined) throw new AntipodeError('TAIL_NOT_FOUND', `${stream} is no stream of this region`);
+    return tails.decide(stream, order, actor);
+  }
+
   async conflicts(query: ConflictQuery): Promise<ConflictPage> {
     return queryConflicts(this.#conflictLedger(), this.#views, query);
   }
@@ -459,6 +466,7 @@ export class Region implements RegionEngine {
       clock,
       events: this.#events,
       audit: this.#audit,
+      journal: this.#ports.journal,
     });
     const learn = (lease: Lease): void => authority.learn(lease);
     const strong = strongReadsOf({ region: this.region, setup: config, control, acknowledgement, waits, learn });

@@ -148,8 +148,11 @@ export interface TailStatus {
   /** The tail is the seqs (from, to]. */
   readonly from: number;
   readonly to: number;
-  /** `kept`: by policy, until somebody decides. `replaying`, then `replayed`: appended by the hub through merge. */
-  readonly state: 'kept' | 'replaying' | 'replayed';
+  /**
+   * `kept`: by policy, until somebody decides. `replaying`, then `replayed`: appended by the hub through merge. `discarded`:
+   * somebody decided that it is applied nowhere; its frames stay in the journal.
+   */
+  readonly state: 'kept' | 'replaying' | 'replayed' | 'discarded';
   /** Changes the hub has taken over so far (appended, or found already known by their idempotency keys). */
   readonly replayed: number;
 }

@@ -8,7 +8,7 @@ const COLUMNS: readonly Column<TailStatus>[] = [
   {
     name: 'State',
     cell: (tail) =>
-      html`<span class=${`state ${tail.state === 'replayed' ? 'ok' : 'warning'}`}><b>${tail.state}</b></span>`,
+      html`<span class=${`state ${tail.state === 'replayed' || tail.state === 'discarded' ? 'ok' : 'warning'}`}><b>${tail.state}</b></span>`,
   },
   {
     name: 'Beyond seal',

@@ -123,7 +123,7 @@ function readTile(status: RegionStatus, history: History): TileProps {
 }
 
 function tailTile(status: RegionStatus): TileProps {
-  const open = status.tails.filter((tail) => tail.state !== 'replayed');
+  const open = status.tails.filter((tail) => tail.state === 'kept' || tail.state === 'replaying');
   const changes = open.reduce((sum, tail) => sum + tail.to - tail.from, 0);
   const replayed = status.tails.length - open.length;
   return {

@@ -12,6 +12,7 @@ import {
 import { AntipodeError, type ErrorCode } from '#core/errors';
 import { firstRecord, promotedRecord } from '#core/failover/lease';
 import { ZERO_HASH } from '#core/hash';
+import type { Journal } from '#ports/journal';
 import type { OnlineStore } from '#ports/online-store';
 import { ViewRegistry } from '#region/apply/view-registry';
 import type { AuditLog } from '#region/audit/audit-log';
@@ -46,7 +47,7 @@ function hub(
     /** Frames of OLD that were mirrored while its epoch was open. */
     held?: readonly string[];
   } = {},
-): { tails: Tails; appended: ReplayWrite[] } {
+): { tails: Tails; appended: ReplayWrite[]; audited: unknown[]; journal: Journal } {
   const clock = new HandClock();
   const { log: changeLog, journal } = new HeldDisk().open();
   const log = new NamespaceLog({ namespace: 'flights', log: changeLog, journal, host: TEST_HOST, clock });
@@ -69,6 +70,7 @@ function hub(
   });
   log.adopt({ revision: 2, record });
   const appended: ReplayWrite[] = [];
+  const audited: unknown[] = [];
   const writer: Pick<NamespaceWriter, 'onItsWay' | 'settled' | 'knownKey' | 'replay'> = {
     onItsWay: () => false,
     settled: async () => undefined,
@@ -104,9 +106,13 @@ function hub(
     peers: { names: [], connected: () => false } as unknown as Peers,
     clock,
     events: new EventList({ clock, log: QUIET }),
-    audit: { note: () => undefined } as unknown as AuditLog,
+    audit: {
+      note: () => undefined,
+      append: async (actor: string, action: string, details: unknown) => void audited.push({ actor, action, details }),
+    } as unknown as AuditLog,
+    journal,
   });
-  return { tails, appended };
+  return { tails, appended, audited, journal };
 }
 
 function change(name: string, offset: number): Change {
@@ -277,4 +283,39 @@ test('a stream held up to its seal has no tail', async () => {
   await settle();
   await tails.tend();
   assert.deepEqual(tails.list(), []);
+});
+
+test('a kept tail is replayed when a person says so', async () => {
+  const { tails, appended, audited } = hub({ policy: 'keep', held: ['abcdefghij', 'klm'] });
+  await settle();
+  await tails.tend();
+  assert.deepEqual(appended, []);
+  const decided = await tails.decide(OLD, 'replay', 'ops');
+  assert.equal(decided.state, 'replayed');
+  assert.deepEqual(appended.map(namesOf), ['klm']);
+  assert.deepEqual(audited, [
+    { actor: 'ops', action: 'tail-replay-ordered', details: { stream: OLD, from: SEAL, to: 13, changes: 3 } },
+  ]);
+  await assert.rejects(tails.decide(OLD, 'discard', 'ops'), code('TAIL_REPLAYED'));
+});
+
+test('a discarded tail is copied to the journal, audited, and replayed under no policy', async () => {
+  const { tails, appended, audited, journal } = hub({ policy: 'keep', held: ['abcdefghij', 'klm'] });
+  await settle();
+  await tails.tend();
+  const deciding = tails.decide(OLD, 'discard', 'ops');
+  await settle();
+  assert.equal((await deciding).state, 'discarded');
+  await tails.tend();
+  assert.deepEqual(appended, []);
+  assert.deepEqual(audited, [
+    { actor: 'ops', action: 'tail-discarded', details: { stream: OLD, from: SEAL, to: 13, changes: 3 } },
+  ]);
+  const copies = journal.list(`tail-quarantine/${OLD}/`).map(([, bytes]) => decodeFrame(bytes).frame);
+  assert.deepEqual(
+    copies.map(({ from, to }) => [from, to]),
+    [[SEAL, 13]],
+  );
+  assert.equal(journal.list('tail-decision/').length, 1);
+  await assert.rejects(tails.decide(NEW, 'discard', 'ops'), code('TAIL_NOT_FOUND'));
 });

@@ -3,12 +3,14 @@ import { decodeFrame, type Frame, type IdempotencyEntry } from '#core/codec/fram
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
+import type { Journal } from '#ports/journal';
 import type { OnlineStore } from '#ports/online-store';
 import { dueMs } from '#region/apply/parking';
 import { decodeJsonRecord, replayedKey } from '#region/apply/records';
 import type { ViewRegistry } from '#region/apply/view-registry';
 import type { AuditLog } from '#region/audit/audit-log';
 import { type Coverage, coveredTo, covering } from '#region/failover/tail-coverage';
+import { TailDecisions, type TailOrder } from '#region/failover/tail-decisions';
 import type { HolderGate } from '#region/ingest/holder-gate';
 import type { NamespaceWriter } from '#region/ingest/namespace-writer';
 import type { EventList } from '#region/observe/events';
@@ -33,8 +35,8 @@ interface Tail {
 
 /**
  * Tails of one namespace (P6.7): what this region holds of closed epochs beyond their seals. Kept for ever in the log,
- * listed, and, when the policy says so, offered to the hub, which appends each change once. The same class is the hub's
- * side of it.
+ * listed, and, when the policy or a person says so, offered to the hub, which appends each change once; or discarded, and
+ * then copied to the journal. The same class is the hub's side of it.
  */
 export class Tails {
   readonly #namespace: string;
@@ -49,6 +51,7 @@ export class Tails {
   readonly #clock: Clock;
   readonly #events: EventList;
   readonly #audit: AuditLog;
+  readonly #decisions: TailDecisions;
   readonly #tails = new Map<StreamKey, Tail>();
   /** Hub's side: what of each tail is taken over in this epoch, counting pieces of which nothing had to be appended. */
   readonly #taken = new Map<StreamKey, Coverage>();
@@ -70,6 +73,7 @@ export class Tails {
     clock: Clock;
     events: EventList;
     audit: AuditLog;
+    journal: Journal;
   }) {
     this.#namespace = options.namespace;
     this.#region = options.region;
@@ -83,17 +87,60 @@ export class Tails {
     this.#clock = options.clock;
     this.#events = options.events;
     this.#audit = options.audit;
+    this.#decisions = new TailDecisions(options.journal);
   }
 
   list(): TailStatus[] {
-    return [...this.#tails.values()].map((tail) => ({
+    return [...this.#tails.values()].map((tail) => this.#statusOf(tail));
+  }
+
+  /**
+   * Carries out what a person decided about one tail, and notes it in the audit log. A discarded tail is applied nowhere by
+   * this region; its frames are copied to the journal. TAIL_NOT_FOUND, TAIL_REPLAYED when it is too late to discard it.
+   */
+  async decide(stream: StreamKey, order: TailOrder, actor: string): Promise<TailStatus> {
+    const tail = this.#tails.get(stream);
+    if (tail === undefined)
+      throw new AntipodeError('TAIL_NOT_FOUND', `${this.#region} holds no tail of ${stream}`, { where: stream });
+    const { from, to } = tail;
+    if (order === 'discard') {
+      if (tail.doneIn !== null || tail.replayedTo > from)
+        throw new AntipodeError('TAIL_REPLAYED', `the hub has taken over changes of ${stream} already`, {
+          where: stream,
+        });
+      await this.#decisions.copy(stream, tail, (after, bytes) => this.#log.read(stream, after, bytes));
+    }
+    await this.#decisions.decide(stream, { order, actor, atMs: Math.floor(this.#clock.wallMs()), from, to });
+    const action = order === 'discard' ? 'tail-discarded' : 'tail-replay-ordered';
+    await this.#audit.append(actor, action, { stream, from, to, changes: to - from });
+    this.#events.add(action, 'warning', `${to - from} changes of ${stream}: ${order}, says ${actor}`, { stream });
+    // A hub that is away is asked again with the regular look.
+    if (order === 'replay') await this.tend();
+    return this.#statusOf(tail);
+  }
+
+  #statusOf(tail: Tail): TailStatus {
+    const order = this.#orderFor(tail);
+    return {
       namespace: this.#namespace,
       stream: tail.stream,
       from: tail.from,
       to: tail.to,
-      state: tail.doneIn !== null ? 'replayed' : this.#policy === 'keep' ? 'kept' : 'replaying',
+      state:
+        tail.doneIn !== null
+          ? 'replayed'
+          : order === 'discard'
+            ? 'discarded'
+            : order === 'replay'
+              ? 'replaying'
+              : 'kept',
       replayed: Math.max(0, tail.replayedTo - tail.from),
-    }));
+    };
+  }
+
+  /** A person's word before the policy's. */
+  #orderFor({ stream }: Tail): TailOrder | 'keep' {
+    return this.#decisions.of(stream)?.order ?? this.#policy;
   }
 
   /** Looks for tails under the record that is known now, and goes on offering what is left. Called regularly. */
@@ -101,11 +148,21 @@ export class Tails {
     const epoch = this.#log.lease?.record.epoch ?? null;
     for (const stream of this.#log.streams()) this.#look(stream);
     for (const tail of this.#tails.values()) if (tail.doneIn !== epoch) tail.doneIn = null;
-    if (this.#policy !== 'replay') return;
+    await this.#copyDiscarded();
     this.#offering ??= this.#offerAll().finally(() => {
       this.#offering = undefined;
     });
     await this.#offering;
+  }
+
+  /** Frames that became durable only after a tail was discarded belong to it as well. */
+  async #copyDiscarded(): Promise<void> {
+    for (const tail of this.#tails.values()) {
+      const decision = this.#decisions.of(tail.stream);
+      if (decision?.order !== 'discard' || (decision.to >= tail.to && decision.from <= tail.from)) continue;
+      await this.#decisions.copy(tail.stream, tail, (after, bytes) => this.#log.read(tail.stream, after, bytes));
+      await this.#decisions.decide(tail.stream, { ...decision, from: tail.from, to: tail.to });
+    }
   }
 
   #look(stream: StreamKey): void {
@@ -132,6 +189,7 @@ export class Tails {
   /** One tail that cannot go on does not hold up the others; only a hub that is away ends the round. */
   async #offerAll(): Promise<void> {
     for (const tail of this.#tails.values()) {
+      if (this.#orderFor(tail) !== 'replay') continue;
       try {
         await this.#offer(tail);
       } catch (caught) {

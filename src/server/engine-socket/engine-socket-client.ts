@@ -13,7 +13,7 @@ import type {
   ReadRowsResult,
   RegionEngine,
 } from '#region/engine-api';
-import type { ConflictCount, RegionStatus } from '#region/status';
+import type { ConflictCount, RegionStatus, TailStatus } from '#region/status';
 import {
   decodeError,
   ENGINE_BODY_BYTES_MAX,
@@ -118,6 +118,12 @@ export class EngineSocketClient implements RegionEngine {
       repeatable: false,
     });
     return answer as Awaited<ReturnType<RegionEngine['failover']>>;
+  }
+
+  async decideTail(decision: Parameters<RegionEngine['decideTail']>[0]): Promise<TailStatus> {
+    // Repeating it changes nothing: a decision is what it is.
+    const body = json(decision);
+    return (await this.#call('decideTail', { body, timeoutMs: this.#timeouts.ingestMs })) as TailStatus;
   }
 
   async conflicts(query: ConflictQuery): Promise<ConflictPage> {

@@ -129,6 +129,8 @@ async function call(engine: RegionEngine, method: EngineMethod, body: Buffer): P
       return engine.views();
     case 'failover':
       return engine.failover(json(body) as Parameters<RegionEngine['failover']>[0]);
+    case 'decideTail':
+      return engine.decideTail(json(body) as Parameters<RegionEngine['decideTail']>[0]);
     case 'conflicts':
       return engine.conflicts(json(body) as ConflictQuery);
     case 'conflictCounts':

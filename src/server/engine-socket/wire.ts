@@ -18,6 +18,7 @@ export const ENGINE_METHODS = [
   'readRows',
   'views',
   'failover',
+  'decideTail',
   'conflicts',
   'conflictCounts',
   'auditEntries',

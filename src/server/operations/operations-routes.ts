@@ -77,6 +77,17 @@ export function addOperationsRoutes(app: FastifyInstance, options: OperationsRou
     return sendJson(reply, await engine.failover({ namespace, actor, allowLoss }));
   });
 
+  for (const order of ['replay', 'discard'] as const)
+    app.post(
+      `/v1/tails/${order}`,
+      { config: { access: 'admin' }, bodyLimit: COMMAND_BYTES_MAX },
+      async (request, reply) => {
+        const stream = requireString(requireRecord(jsonBody(request)), 'stream');
+        const actor = request.principal?.name ?? 'unknown';
+        return sendJson(reply, { region: engine.region, tail: await engine.decideTail({ stream, order, actor }) });
+      },
+    );
+
   app.get('/v1/audit', { config: { access: 'admin' } }, async (request, reply) => {
     const query = request.query as Query;
     const after = wholeNumber(query, 'after', { absent: -1, min: -1 });

@@ -11,7 +11,7 @@ import { EVENT_INTERVAL_MS, EventStream, MISSED_TICKS_MAX, WATCHERS_MAX } from '
 import { regionMetrics } from '#server/operations/region-metrics';
 import { StatusSource } from '#server/operations/status-source';
 import { FakeEngine } from '#server/testing/fake-engine';
-import { DRIVERS, regionStatus } from '#server/testing/fixtures';
+import { DRIVERS, regionStatus, STREAM } from '#server/testing/fixtures';
 import { ManualClock } from '#server/testing/manual-clock';
 import { MemoryLogger, startFace, TestFace } from '#server/testing/test-face';
 
@@ -50,6 +50,16 @@ suite('status, views, audit, failover', () => {
     assert.equal(refused.headers['antipode-error'], 'FAILOVER_REFUSED');
     assert.equal((await face.post('/v1/failover', {}, face.bearer('admin'))).status, 422);
     assert.equal((await face.post('/v1/failover', { namespace: 'x'.repeat(5000) }, face.bearer('admin'))).status, 413);
+  });
+
+  test('a tail is decided about in the name of the token', async (t) => {
+    const face = startFace(t);
+    const answer = await face.post('/v1/tails/discard', { stream: STREAM }, face.bearer('admin'));
+    assert.equal((JSON.parse(answer.text) as { tail: { state: string } }).tail.state, 'discarded');
+    assert.deepEqual(face.engine.tailDecisions, [{ stream: STREAM, order: 'discard', actor: 'admin' }]);
+    assert.equal((await face.post('/v1/tails/replay', { stream: 'x' }, face.bearer('admin'))).status, 404);
+    assert.equal((await face.post('/v1/tails/replay', {}, face.bearer('admin'))).status, 422);
+    assert.equal((await face.post('/v1/tails/replay', { stream: STREAM }, face.bearer('write'))).status, 403);
   });
 
   test('audit entries in pages, and the verdict', async (t) => {

@@ -46,7 +46,7 @@ export async function regionMetrics(status: RegionStatus): Promise<string> {
     'antipode_tails',
     'Tails that are kept or being replayed.',
     { region },
-    status.tails.filter((tail) => tail.state !== 'replayed').length,
+    status.tails.filter(({ state }) => state === 'kept' || state === 'replaying').length,
   );
   gauge(
     'antipode_streams_halted',

@@ -12,7 +12,7 @@ import type {
   ReadRowsResult,
   RegionEngine,
 } from '#region/engine-api';
-import type { ConflictCount, RegionStatus } from '#region/status';
+import type { ConflictCount, RegionStatus, TailStatus } from '#region/status';
 import type { FakeReader } from '#server/testing/fake-reader';
 import { conflictPage, DRIVERS, EVERYTHING, ROUTES, regionStatus, STREAM } from '#server/testing/fixtures';
 import type { ManualClock } from '#server/testing/manual-clock';
@@ -23,6 +23,7 @@ export class FakeEngine implements RegionEngine {
   readonly requests: IngestRequest[] = [];
   readonly audited: Parameters<RegionEngine['audit']>[0][] = [];
   readonly failovers: Parameters<RegionEngine['failover']>[0][] = [];
+  readonly tailDecisions: Parameters<RegionEngine['decideTail']>[0][] = [];
   readonly conflictQueries: ConflictQuery[] = [];
   readonly reads: ReadCounters[] = [];
   known: FeatureView[] = [DRIVERS, ROUTES, EVERYTHING];
@@ -104,6 +105,14 @@ export class FakeEngine implements RegionEngine {
     if (options.namespace !== 'flights') throw new AntipodeError('FAILOVER_REFUSED', 'no such namespace');
     this.failovers.push(options);
     return { epoch: 4, lossy: false, durationMs: 812 };
+  }
+
+  async decideTail(decision: Parameters<RegionEngine['decideTail']>[0]): Promise<TailStatus> {
+    await this.#gate();
+    if (decision.stream !== STREAM) throw new AntipodeError('TAIL_NOT_FOUND', 'no such tail');
+    this.tailDecisions.push(decision);
+    const state = decision.order === 'replay' ? 'replaying' : 'discarded';
+    return { namespace: 'flights', stream: STREAM, from: 3, to: 9, state, replayed: 0 };
   }
 
   async conflicts(query: ConflictQuery): Promise<ConflictPage> {
