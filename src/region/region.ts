@@ -233,7 +233,6 @@ export class Region implements RegionEngine {
       stamps: this.#stamps,
     });
     const status = this.#status;
-    await this.#hlc.ready();
     applier.publish(() => status.servingState());
     applier.start();
     await links.start({
@@ -412,6 +411,7 @@ export class Region implements RegionEngine {
       positions: this.#positions,
       applier,
       hlc: this.#hlc,
+      stamps: this.#stamps,
       peers: links,
       events: this.#events,
       audit: this.#audit,

@@ -1,5 +1,6 @@
 import type { Clock } from '#ports/clock';
 import type { Applier } from '#region/apply/applier';
+import type { StampGate } from '#region/clocks/stamp-gate';
 import { shortfallOf } from '#region/failover/readiness';
 import { greatestReading } from '#region/failover/sealed-stamps';
 import type { StandingNotices } from '#region/failover/standing-notices';
@@ -19,6 +20,7 @@ export class Acceptance {
   readonly #namespace: string;
   readonly #state: { readonly log: NamespaceLog; readonly applier: Applier };
   readonly #hlc: HlcService;
+  readonly #stamps: Pick<StampGate, 'skew'>;
   readonly #clock: Clock;
   readonly #notices: StandingNotices;
   #startsAbove = false;
@@ -29,12 +31,14 @@ export class Acceptance {
     log: NamespaceLog;
     applier: Applier;
     hlc: HlcService;
+    stamps: Pick<StampGate, 'skew'>;
     clock: Clock;
     notices: StandingNotices;
   }) {
     this.#namespace = options.namespace;
     this.#state = { log: options.log, applier: options.applier };
     this.#hlc = options.hlc;
+    this.#stamps = options.stamps;
     this.#clock = options.clock;
     this.#notices = options.notices;
   }
@@ -68,6 +72,11 @@ export class Acceptance {
   }
 
   #clockWait(): string | undefined {
+    const skew = this.#stamps.skew();
+    if (skew !== undefined) {
+      this.#notices.begin('hub-waits-for-clock', 'error', `no writes yet: ${skew}`);
+      return skew;
+    }
     if (!this.#startsAbove) {
       this.#hlc.startAbove(greatestReading(this.#state.log));
       // The logs may have let go of the changes with the greatest readings.

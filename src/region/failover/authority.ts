@@ -6,6 +6,7 @@ import type { ControlStore } from '#ports/control-store';
 import type { Random } from '#ports/random';
 import type { Applier } from '#region/apply/applier';
 import type { AuditLog } from '#region/audit/audit-log';
+import type { StampGate } from '#region/clocks/stamp-gate';
 import { Acceptance } from '#region/failover/acceptance';
 import type { AuthorityConfig } from '#region/failover/authority-config';
 import { Eligibility } from '#region/failover/eligibility';
@@ -46,6 +47,7 @@ export class Authority implements NamespaceAuthority {
   readonly #acknowledgements: EpochAcknowledgements;
   readonly #applier: Applier;
   readonly #hlc: HlcService;
+  readonly #stamps: StampGate;
   readonly #peers: Peers;
   readonly #events: EventList;
   readonly #audit: AuditLog;
@@ -80,6 +82,7 @@ export class Authority implements NamespaceAuthority {
     positions: DurablePositions;
     applier: Applier;
     hlc: HlcService;
+    stamps: StampGate;
     peers: Peers;
     events: EventList;
     audit: AuditLog;
@@ -109,6 +112,7 @@ export class Authority implements NamespaceAuthority {
     this.#acknowledgements = new EpochAcknowledgements(options);
     this.#applier = options.applier;
     this.#hlc = options.hlc;
+    this.#stamps = options.stamps;
     this.#peers = options.peers;
     this.#events = options.events;
     this.#audit = options.audit;
@@ -375,6 +379,7 @@ export class Authority implements NamespaceAuthority {
         log: this.#log,
         applier: this.#applier,
         hlc: this.#hlc,
+        stamps: this.#stamps,
         clock: this.#clock,
         notices: this.#notices,
       }),

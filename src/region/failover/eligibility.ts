@@ -1,5 +1,6 @@
 import { AntipodeError } from '#core/errors';
 import type { Applier } from '#region/apply/applier';
+import type { StampGate } from '#region/clocks/stamp-gate';
 import { notEligible, partitionsDiffer } from '#region/failover/readiness';
 import type { StandingNotices } from '#region/failover/standing-notices';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
@@ -14,6 +15,7 @@ export class Eligibility {
     readonly promotable: readonly string[];
   };
   readonly #state: { readonly log: NamespaceLog; readonly applier: Applier };
+  readonly #stamps: Pick<StampGate, 'skew'>;
   readonly #notices: StandingNotices;
 
   constructor(options: {
@@ -21,11 +23,13 @@ export class Eligibility {
     config: { namespace: string; partitions: number; automatic: boolean; promotable: readonly string[] };
     log: NamespaceLog;
     applier: Applier;
+    stamps: Pick<StampGate, 'skew'>;
     notices: StandingNotices;
   }) {
     this.#region = options.region;
     this.#config = options.config;
     this.#state = { log: options.log, applier: options.applier };
+    this.#stamps = options.stamps;
     this.#notices = options.notices;
   }
 
@@ -39,7 +43,8 @@ export class Eligibility {
   /** Whether this region may take over by itself a lease that has lapsed. */
   forLapsedLease(): boolean {
     if (!this.#config.automatic || !this.#config.promotable.includes(this.#region)) return false;
-    const reason = notEligible(this.#state, 'automatic');
+    // A hub with a wrong clock would hold the lease and accept nothing.
+    const reason = notEligible(this.#state, 'automatic') ?? this.#stamps.skew();
     if (reason === undefined) this.#notices.end('not-eligible');
     else {
       const message = `this region cannot take over ${this.#config.namespace} by itself: ${reason}`;
@@ -54,7 +59,7 @@ export class Eligibility {
       throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is not promotable`);
     const differ = partitionsDiffer(this.#config, this.#state.log.lease);
     if (differ !== undefined) throw differ;
-    const reason = notEligible(this.#state, 'planned');
+    const reason = notEligible(this.#state, 'planned') ?? this.#stamps.skew();
     if (reason !== undefined) throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is not eligible: ${reason}`);
   }
 }

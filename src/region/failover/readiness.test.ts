@@ -26,6 +26,8 @@ const HOUR = 3_600_000;
 /** A region that holds `held` changes of the old stream, of which its seal names five. */
 async function standing(options: {
   held: number;
+  /** Why the wall clock is not trusted. */
+  skew?: string;
   halted?: string;
   rebuilding?: boolean;
   partitions?: number;
@@ -79,14 +81,16 @@ async function standing(options: {
   const audit = { note: (_: string, action: string) => audited.push(action) } as unknown as AuditLog;
   const notices = new StandingNotices({ region: 'eu-west', namespace: 'flights', events, audit });
   const hlc = new HlcService({ clock, journal });
+  const stamps = { skew: () => options.skew };
   const config = {
     namespace: 'flights',
     partitions: options.partitions ?? 1,
     automatic: true,
     promotable: ['eu-west'],
   };
-  const eligibility = new Eligibility({ region: 'eu-west', config, log, applier, notices });
-  const acceptance = (): Acceptance => new Acceptance({ namespace: 'flights', log, applier, hlc, clock, notices });
+  const eligibility = new Eligibility({ region: 'eu-west', config, log, applier, stamps, notices });
+  const acceptance = (): Acceptance =>
+    new Acceptance({ namespace: 'flights', log, applier, hlc, stamps, clock, notices });
   return { clock, log, applier, eligibility, acceptance, audited, told: () => events.list() };
 }
 
@@ -155,4 +159,15 @@ test('a holder whose clock must wait an hour for sealed stamps says so once, wit
 test('the original stamps of replayed changes count among the sealed ones', async () => {
   const { log } = await standing({ held: 5, replayedWallMs: NOW + HOUR });
   assert.deepEqual(greatestReading(log), { wallMs: NOW + HOUR, counter: 2 });
+});
+
+test('a region with a wrong clock neither takes over nor accepts', async () => {
+  const { eligibility, acceptance, told } = await standing({ held: 5, skew: 'the clock is off' });
+  assert.equal(eligibility.forLapsedLease(), false);
+  assert.throws(() => eligibility.assertForOrder(), { code: 'FAILOVER_REFUSED', message: /the clock is off/ });
+  assert.equal(acceptance().due(), false);
+  assert.deepEqual(
+    told().map(({ event }) => event),
+    ['not-eligible', 'hub-waits-for-clock'],
+  );
 });

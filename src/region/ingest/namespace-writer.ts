@@ -205,6 +205,7 @@ export class NamespaceWriter {
   /** First append of a new holder (P6.6). Resolves when durable. */
   async appendEpochMarker(grant: AppendGrant, record: Uint8Array): Promise<void> {
     for (;;) {
+      this.#stamps.assertOpen();
       await this.#hlc.ready();
       const base = this.#hlc.tryReserve(grant.streams.length);
       if (base === undefined) continue;

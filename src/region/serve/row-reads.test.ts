@@ -152,6 +152,29 @@ suite('clocks', () => {
     assert.ok(audited.includes('clock-fenced'));
   });
 
+  test('a region that starts with a wrong clock leaves no trace of it', async (t) => {
+    const topology = await started(t);
+    await topology.stopRegion('us-east');
+    topology.wallAheadMs.set('us-east', 3_600_000);
+    const wrong = await topology.startRegion('us-east');
+    await topology.until(async () => (await wrong.status()).clock.fenced !== null);
+    await topology.stopRegion('us-east');
+    topology.wallAheadMs.set('us-east', 0);
+    const region = await topology.startRegion('us-east');
+    await clocksKnown(topology, 'us-east');
+    // Another may have taken over meanwhile, or this one may be about to go on as hub.
+    await topology.until(async () => {
+      if ((await region.status()).namespaces[0]?.role === 'holder') return true;
+      const moved = region.failover({ namespace: 'flights', actor: 'test' });
+      return moved.then(
+        () => true,
+        () => false,
+      );
+    }, 15_000);
+    await topology.until(async () => (await region.status()).namespaces[0]?.accepting === true, 5000);
+    assert.equal((await region.ingest(write('SFO', 1n, 1_000_000))).hub, 'us-east');
+  });
+
   test('a change stamped too far ahead waits in the log and is applied when its time has come', async (t) => {
     const topology = await started(t);
     const behind = topology.region('ap-south');
