@@ -3,13 +3,15 @@
 //   npm run sim:mutants                              all of them, over all cores
 //   npm run sim:mutants -- --json                    one JSON object on stdout; progress is on stderr
 //   npm run sim:mutants -- --only keep-first,apply-twice
+//   npm run sim:mutants -- --alone                   and for each oracle a bug that it catches with the others off
 //   npm run sim:mutants -- --seeds 300 --minutes 60  the most for each, and for all together; these are the defaults
 //
 // Exits with 1 when a bug that is not explained lives, or more than one in twenty does.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { MUTANTS } from '#sim/mutants/catalog';
-import { tryMutant, type Verdict } from '#sim/runner/mutant-trial';
+import { ORACLES, type Oracle } from '#sim/oracle/violations';
+import { seedsFor, tryMutant, type Verdict } from '#sim/runner/mutant-trial';
 import { Pool } from '#sim/runner/pool';
 import { Progress } from '#sim/runner/progress';
 
@@ -21,8 +23,19 @@ const OPTIONS = {
   seeds: { type: 'string', default: '300' },
   minutes: { type: 'string', default: '60' },
   workers: { type: 'string', default: String(availableParallelism()) },
+  alone: { type: 'boolean', default: false },
   json: { type: 'boolean', default: false },
 } as const;
+
+/** Seeds for one oracle alone and one bug. */
+const ALONE_SEEDS_MAX = 12;
+
+interface Alone {
+  readonly oracle: Oracle;
+  readonly mutant: string | undefined;
+  readonly seed: number | undefined;
+  readonly replay: string | undefined;
+}
 
 const { values } = readArguments();
 
@@ -52,19 +65,45 @@ const mutants = MUTANTS.filter(({ name }) => names?.includes(name) ?? true);
 
 const startedMs = performance.now();
 const deadlineMs = startedMs + above('minutes') * 60_000;
-const pool = new Pool(above('workers'));
+const lanes = new Pool(above('workers'));
+const seedsMax = above('seeds');
+const giveUp = (): boolean => performance.now() > deadlineMs;
 const progress = new Progress(mutants.length, 'mutants');
 const verdicts: Verdict[] = [];
-await pool.inLanes(mutants, async (mutant) => {
-  const giveUp = (): boolean => performance.now() > deadlineMs;
-  const verdict = await tryMutant(mutant, { pool, seedsMax: above('seeds'), giveUp });
+await lanes.inLanes(mutants, async (mutant) => {
+  const verdict = await tryMutant(mutant, { seeds: seedsFor(mutant, seedsMax), giveUp });
   verdicts.push(verdict);
   if (!values.json) process.stdout.write(`${describe(verdict)}\n`);
   progress.step(() => `${verdicts.filter(({ killed }) => killed).length} killed`);
   return 'go on';
 });
-await pool.close();
+const alone = values.alone ? await tryOracles() : [];
 progress.end();
+
+/** For each oracle a bug that it catches with all others off. */
+async function tryOracles(): Promise<Alone[]> {
+  const found: Alone[] = [];
+  await lanes.inLanes(ORACLES, async (oracle) => {
+    // Those that this oracle saw in their last run first, then those of which it is said that it may.
+    const fired = verdicts.filter(({ oracles }) => oracles.includes(oracle));
+    const named = mutants.filter((mutant) => mutant.oracles.includes(oracle));
+    const candidates = new Set([...fired.map(({ mutant }) => mutants.find(({ name }) => name === mutant)), ...named]);
+    let kill: Verdict | undefined;
+    for (const mutant of candidates) {
+      if (mutant === undefined) continue;
+      const before = verdicts.find((verdict) => verdict.mutant === mutant.name)?.seed;
+      const seeds = [...(before === undefined ? [] : [before]), ...seedsFor(mutant, ALONE_SEEDS_MAX)];
+      const verdict = await tryMutant(mutant, { seeds, giveUp, oracles: [oracle] });
+      if (!verdict.killed) continue;
+      kill = verdict;
+      break;
+    }
+    found.push({ oracle, mutant: kill?.mutant, seed: kill?.seed, replay: kill?.replay });
+    if (!values.json) process.stdout.write(`${oracle.padEnd(40)} ${kill?.mutant ?? 'NOTHING'} with the others off\n`);
+    return 'go on';
+  });
+  return found.sort((a, b) => ORACLES.indexOf(a.oracle) - ORACLES.indexOf(b.oracle));
+}
 
 function describe(verdict: Verdict): string {
   const { mutant, killed, oracles, seed, seedsTried, seconds, explained } = verdict;
@@ -88,6 +127,7 @@ const report = {
   killedShare: Number((killed / Math.max(1, verdicts.length)).toFixed(4)),
   survivors: survivors.map(({ mutant, bug, seedsTried, explained }) => ({ mutant, bug, seedsTried, explained })),
   byOracle,
+  alone,
   verdicts,
   elapsedSeconds,
 };

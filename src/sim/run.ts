@@ -15,14 +15,14 @@ import { parseArgs } from 'node:util';
 import { parseTarget } from '#sim/crash/crash-points';
 import { FAULT_KINDS, type FaultKind } from '#sim/knobs';
 import { MUTANTS } from '#sim/mutants/catalog';
+import { editsOf } from '#sim/mutants/mutant';
 import { ORACLES, type Oracle } from '#sim/oracle/violations';
 import type { SimReport } from '#sim/report';
 import { sweepCrashPoints } from '#sim/runner/crash-sweep';
-import { type Job, optionsOf, replayLine } from '#sim/runner/job';
+import { type Job, replayLine } from '#sim/runner/job';
 import { Pool } from '#sim/runner/pool';
 import { Progress } from '#sim/runner/progress';
 import { Summary } from '#sim/runner/summary';
-import { simulate } from '#sim/simulation';
 
 const OPTIONS = {
   seed: { type: 'string' },
@@ -43,6 +43,7 @@ const OPTIONS = {
 
 const { values } = readArguments();
 const mutant = readMutant();
+const edits = editsOf(MUTANTS.find(({ name }) => name === mutant));
 const kinds = readKinds();
 const oracles = readOracles();
 const crashAt = values['crash-at'] === undefined ? undefined : parseTarget(values['crash-at']);
@@ -127,14 +128,19 @@ function describeFailure(report: SimReport, job: Job): string {
   return [...found, `  replay: ${replayLine(job)}`].join('\n');
 }
 
-/** One seed, here in this thread, so that it can print as it goes. */
+/** One seed, which may print as it goes. */
 async function runOne(job: Job): Promise<boolean> {
-  const startedMs = performance.now();
-  const onNote = (text: string): void => {
-    if (text.includes(' * ')) print(text);
+  const onLine = (text: string): void => {
+    if (values.trace || text.includes(' * ')) print(text);
   };
-  const report = await simulate({ ...optionsOf(job), print: values.trace ? print : values.notes ? onNote : undefined });
-  const ms = performance.now() - startedMs;
+  const pool = new Pool(1, edits);
+  const result = await pool.run({ ...job, prints: values.trace || values.notes }, onLine);
+  await pool.close();
+  if ('lost' in result) {
+    print(`lost: ${result.lost.reason}`);
+    return false;
+  }
+  const { report, ms } = result;
   const failed = report.violations.length > 0;
   if (values.json) {
     const summary = new Summary();
@@ -158,7 +164,7 @@ async function runMany(jobs: readonly Job[]): Promise<boolean> {
   const tell = (text: string): void => {
     if (!values.json) print(text);
   };
-  const pool = new Pool(workers);
+  const pool = new Pool(workers, edits);
   await pool.inLanes(jobs, async (job) => {
     const result = await pool.run(job);
     const failuresBefore = summary.failed.length;

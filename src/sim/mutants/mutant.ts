@@ -3,7 +3,13 @@ import type { Journal } from '#ports/journal';
 import type { OnlineStore } from '#ports/online-store';
 import type { SeededRandom } from '#sim/kernel/seeded-random';
 import type { FaultKind, Knobs } from '#sim/knobs';
+import type { SourceEdit } from '#sim/mutants/source-edit';
 import type { Oracle } from '#sim/oracle/violations';
+
+/** What has to be changed in the source for a bug. */
+export function editsOf(mutant: Mutant | undefined): readonly SourceEdit[] {
+  return mutant?.edit === undefined ? [] : [mutant.edit];
+}
 
 /** A bug put in on purpose, around the engine's ports or into the engine while a run lasts. */
 export interface Mutant {
@@ -20,6 +26,8 @@ export interface Mutant {
   readonly oracles: readonly Oracle[];
   /** Why no oracle catches it, for one that is known to live. */
   readonly explained?: string;
+  /** Changes of the engine's source. */
+  readonly edit?: SourceEdit;
   /** Between engine and recorder: the oracles see what the bug does. */
   readonly changeLog?: (inner: ChangeLog) => ChangeLog;
   readonly journal?: (inner: Journal) => Journal;

@@ -15,6 +15,8 @@ export interface Job {
   readonly crashAt?: CrashTarget | undefined;
   /** Oracles that count, instead of all. */
   readonly oracles?: readonly Oracle[] | undefined;
+  /** Whether everything that happens is told as it does. */
+  readonly prints?: boolean | undefined;
   /** Whether the report lists the labelled points that were passed. */
   readonly points?: boolean | undefined;
 }
@@ -24,8 +26,8 @@ export function optionsOf(job: Job): SimulateOptions {
   return { ...job, mutant };
 }
 
-export function runJob(job: Job): Promise<SimReport> {
-  return simulate(optionsOf(job));
+export function runJob(job: Job, print?: (line: string) => void): Promise<SimReport> {
+  return simulate({ ...optionsOf(job), print });
 }
 
 /** The line that makes the same run again, with everything that happens in it. */

@@ -1,6 +1,7 @@
-import type { Mutant } from '#sim/mutants/mutant';
+import { editsOf, type Mutant } from '#sim/mutants/mutant';
+import type { Oracle } from '#sim/oracle/violations';
 import { type Job, replayLine } from '#sim/runner/job';
-import type { Pool } from '#sim/runner/pool';
+import { Pool } from '#sim/runner/pool';
 
 /** What became of one seeded bug. */
 export interface Verdict {
@@ -23,14 +24,32 @@ export function seedsFor(mutant: Mutant, seedsMax: number): number[] {
   return [...new Set([...(mutant.firstSeeds ?? []), ...all])].slice(0, seedsMax);
 }
 
-/** Puts a bug in and runs seeds until an oracle notices, or there are no more. */
+/** Puts a bug in and runs seeds, in one thread, until an oracle notices, or there are no more. */
 export async function tryMutant(
   mutant: Mutant,
-  options: { readonly pool: Pool; readonly seedsMax: number; readonly giveUp: () => boolean },
+  options: {
+    readonly seeds: readonly number[];
+    readonly giveUp: () => boolean;
+    /** Oracles that count, instead of all. */
+    readonly oracles?: readonly Oracle[];
+  },
 ): Promise<Verdict> {
   const startedMs = performance.now();
+  const pool = new Pool(1, editsOf(mutant));
+  let found: Pick<Verdict, 'oracles' | 'seed' | 'replay'> = { oracles: [], seed: undefined, replay: undefined };
   let seedsTried = 0;
-  const verdict = (found: Pick<Verdict, 'oracles' | 'seed' | 'replay'>): Verdict => ({
+  for (const seed of options.seeds) {
+    if (options.giveUp()) break;
+    const job: Job = { seed, kinds: mutant.faults, mutant: mutant.name, oracles: options.oracles };
+    const result = await pool.run(job);
+    seedsTried++;
+    const oracles = 'lost' in result ? ['lost'] : result.report.violations.map(({ oracle }) => oracle);
+    if (oracles.length === 0) continue;
+    found = { oracles: [...new Set(oracles)], seed, replay: replayLine(job) };
+    break;
+  }
+  await pool.close();
+  return {
     mutant: mutant.name,
     bug: mutant.bug,
     killed: found.seed !== undefined,
@@ -38,14 +57,5 @@ export async function tryMutant(
     seedsTried,
     explained: mutant.explained,
     seconds: Number(((performance.now() - startedMs) / 1000).toFixed(1)),
-  });
-  for (const seed of seedsFor(mutant, options.seedsMax)) {
-    if (options.giveUp()) break;
-    const job: Job = { seed, kinds: mutant.faults, mutant: mutant.name };
-    const result = await options.pool.run(job);
-    seedsTried++;
-    const oracles = 'lost' in result ? ['health'] : result.report.violations.map(({ oracle }) => oracle);
-    if (oracles.length > 0) return verdict({ oracles: [...new Set(oracles)], seed, replay: replayLine(job) });
-  }
-  return verdict({ oracles: [], seed: undefined, replay: undefined });
+  };
 }

@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import type { SourceEdit } from '#sim/mutants/source-edit';
 import type { SimReport } from '#sim/report';
 import type { Job } from '#sim/runner/job';
 
@@ -18,21 +19,24 @@ export type JobResult =
 /** Threads that make runs. Each run is as if it were alone, so their order does not matter. */
 export class Pool {
   readonly size: number;
+  readonly #edits: readonly SourceEdit[];
   readonly #idle: Worker[] = [];
   readonly #waiting: ((worker: Worker) => void)[] = [];
   #started = 0;
 
-  constructor(size: number) {
+  /** `edits`: bugs to be put into the source that the threads run. */
+  constructor(size: number, edits: readonly SourceEdit[] = []) {
     this.size = size;
+    this.#edits = edits;
   }
 
   /** Makes a run as soon as a thread is free. A thread that died or hangs is replaced. */
-  async run(job: Job): Promise<JobResult> {
+  async run(job: Job, onLine: (line: string) => void = () => undefined): Promise<JobResult> {
     const worker = await this.#take();
-    const result = await runIn(worker, job);
+    const result = await runIn(worker, job, onLine);
     if ('lost' in result) {
       await worker.terminate();
-      this.#give(startWorker());
+      this.#give(this.#startWorker());
     } else this.#give(worker);
     return result;
   }
@@ -56,12 +60,16 @@ export class Pool {
     await Promise.all(this.#idle.map((worker) => worker.terminate()));
   }
 
+  #startWorker(): Worker {
+    return new Worker(new URL('./worker.ts', import.meta.url), { workerData: this.#edits });
+  }
+
   async #take(): Promise<Worker> {
     const idle = this.#idle.pop();
     if (idle !== undefined) return idle;
     if (this.#started < this.size) {
       this.#started++;
-      return startWorker();
+      return this.#startWorker();
     }
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
@@ -73,11 +81,7 @@ export class Pool {
   }
 }
 
-function startWorker(): Worker {
-  return new Worker(new URL('./worker.ts', import.meta.url));
-}
-
-function runIn(worker: Worker, job: Job): Promise<JobResult> {
+function runIn(worker: Worker, job: Job, onLine: (line: string) => void): Promise<JobResult> {
   const startedMs = performance.now();
   return new Promise((resolve) => {
     const settle = (result: { report: SimReport } | { lost: LostRun }): void => {
@@ -86,7 +90,10 @@ function runIn(worker: Worker, job: Job): Promise<JobResult> {
       resolve({ ...result, ms: performance.now() - startedMs });
     };
     const lose = (reason: string): void => settle({ lost: { seed: job.seed, reason } });
-    const onMessage = (report: SimReport): void => settle({ report });
+    const onMessage = (told: { report: SimReport } | { line: string }): void => {
+      if ('report' in told) settle(told);
+      else onLine(told.line);
+    };
     const onError = (error: unknown): void =>
       lose(error instanceof Error ? (error.stack ?? error.message) : `${error}`);
     const onExit = (code: number): void => lose(`its thread ended with exit code ${code}`);
