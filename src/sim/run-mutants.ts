@@ -77,7 +77,7 @@ await lanes.inLanes(mutants, async (mutant) => {
   progress.step(() => `${verdicts.filter(({ killed }) => killed).length} killed`);
   return 'go on';
 });
-const alone = values.alone ? await tryOracles() : [];
+const alone = values.alone || names === undefined ? await tryOracles() : [];
 progress.end();
 
 /** For each oracle a bug that it catches with all others off. */

@@ -78,7 +78,8 @@ export class RegionMachine extends Machine {
     const rawLog = new KvChangeLog(logKv);
     const rawJournal = new KvJournal(logKv);
     const memoryStore = new KvOnlineStore(new MemoryKv(this.store));
-    const rawStore = mutant?.hiddenStore?.(memoryStore, random.fork('mutant')) ?? memoryStore;
+    const rawStore =
+      mutant?.hiddenStore?.(memoryStore, random.fork('mutant'), () => this.applyDelay(process)) ?? memoryStore;
     history.restarted(leasesInJournal(rawJournal));
     const changeLog = crashingLog(recordChangeLog(rawLog, history), process, this.name);
     const journal = crashingJournal(recordJournal(rawJournal, history), process);

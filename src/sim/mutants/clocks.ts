@@ -41,4 +41,53 @@ export const CLOCKS_MUTANTS: readonly Mutant[] = [
     oracles: ['I8', 'I14'],
     install: () => patch(StampGate.prototype, 'assertOpen', () => undefined),
   },
+  {
+    name: 'counter-stands-still',
+    bug: 'Two readings of one millisecond are equal.',
+    faults: ['reset-link'],
+    oracles: ['I8'],
+    edit: {
+      file: 'src/core/time/hlc.ts',
+      find: `      this.#counter += 1;
+`,
+      put: `      this.#counter += 0;
+`,
+    },
+  },
+  {
+    name: 'counter-starts-over',
+    bug: 'The counter begins anew within a millisecond.',
+    faults: ['reset-link'],
+    oracles: ['I8'],
+    edit: { file: 'src/core/time/hlc.ts', find: 'if (wallMs > this.#wallMs) {', put: 'if (wallMs >= this.#wallMs) {' },
+  },
+  {
+    name: 'clock-goes-back',
+    bug: 'The hybrid clock follows a wall clock that steps back.',
+    faults: ['step-clock', 'clock-back-at-restart', 'drift-clock'],
+    oracles: ['I8'],
+    edit: { file: 'src/core/time/hlc.ts', find: 'if (wallMs > this.#wallMs) {', put: 'if (wallMs !== this.#wallMs) {' },
+  },
+  {
+    name: 'start-at-the-wall-clock',
+    bug: 'A start begins at the wall clock instead of the persisted bound.',
+    faults: ['clock-back-at-restart'],
+    oracles: ['I8'],
+    edit: {
+      file: 'src/region/ingest/hlc-service.ts',
+      find: 'this.#boundMs = stored === undefined ? 0',
+      put: 'this.#boundMs = stored !== undefined ? 0',
+    },
+  },
+  {
+    name: 'bound-used-before-durable',
+    bug: 'Readings are handed out under a bound that is not on disk yet.',
+    faults: ['clock-back-at-restart', 'slow-disk'],
+    oracles: ['I8'],
+    edit: {
+      file: 'src/region/ingest/hlc-service.ts',
+      find: '    await this.#journal.write(',
+      put: '    void this.#journal.write(',
+    },
+  },
 ];

@@ -8,7 +8,7 @@ import type { Oracle } from '#sim/oracle/violations';
 
 /** What has to be changed in the source for a bug. */
 export function editsOf(mutant: Mutant | undefined): readonly SourceEdit[] {
-  return mutant?.edit === undefined ? [] : [mutant.edit];
+  return mutant?.edit === undefined ? [] : [mutant.edit].flat();
 }
 
 /** A bug put in on purpose, around the engine's ports or into the engine while a run lasts. */
@@ -27,13 +27,13 @@ export interface Mutant {
   /** Why no oracle catches it, for one that is known to live. */
   readonly explained?: string;
   /** Changes of the engine's source. */
-  readonly edit?: SourceEdit;
+  readonly edit?: SourceEdit | readonly SourceEdit[];
   /** Between engine and recorder: the oracles see what the bug does. */
   readonly changeLog?: (inner: ChangeLog) => ChangeLog;
   readonly journal?: (inner: Journal) => Journal;
   readonly store?: (inner: OnlineStore, random: SeededRandom) => OnlineStore;
-  /** Below the recorder: the oracles see only what comes of it. */
-  readonly hiddenStore?: (inner: OnlineStore, random: SeededRandom) => OnlineStore;
+  /** Below the recorder: the oracles see only what comes of it. `pause` takes as long as a transaction. */
+  readonly hiddenStore?: (inner: OnlineStore, random: SeededRandom, pause: () => Promise<void>) => OnlineStore;
   /** The log's disk says `durable` before it is. */
   readonly lyingDisk?: boolean;
   /** Changes the engine; returns how to change it back. */

@@ -1,6 +1,42 @@
 import type { Journal } from '#ports/journal';
 import type { ApplyBatch, OnlineStore } from '#ports/online-store';
 import { override } from '#sim/crash/override';
+import type { Knobs } from '#sim/knobs';
+
+/** Longest lease of runs in which a lease is to lapse often, ms. */
+const LEASE_MS_MAX = 1000;
+
+/**
+ * Where bugs of leases and seals show soon: namespaces with a hub, a short lease, one fault after the other, and no more
+ * load than that takes.
+ */
+export function underLease(knobs: Knobs): Knobs {
+  const { faults, network, workload } = knobs;
+  const oneWayMsMax = Math.min(network.oneWayMsMax, 30);
+  const leaseMs = Math.min(knobs.namespaces[0]?.leaseMs ?? LEASE_MS_MAX, LEASE_MS_MAX);
+  const namespaces = knobs.namespaces.slice(0, 1).map((namespace) => ({
+    ...namespace,
+    replication: 'active-passive' as const,
+    leaseMs,
+    marginMs: leaseMs * 0.15,
+  }));
+  return {
+    ...knobs,
+    mode: 'all',
+    namespaces,
+    network: { ...network, oneWayMsMax, oneWayMsMin: Math.min(network.oneWayMsMin, oneWayMsMax) },
+    workload: { ...workload, intervalMs: Math.max(workload.intervalMs, 15) },
+    faults: { ...faults, intervalMs: leaseMs * 1.5, lengthMs: leaseMs * 1.5, downMs: leaseMs / 2 },
+    controlDeadlineMs: leaseMs * 0.5 + 4 * oneWayMsMax,
+    faultsMs: 12_000,
+  };
+}
+
+/** The same, with a lease that leaves little room for what goes on beside it. */
+export function underTightLease(knobs: Knobs): Knobs {
+  const { namespaces, ...rest } = underLease(knobs);
+  return { ...rest, namespaces: namespaces.map((one) => ({ ...one, marginMs: one.leaseMs * 0.08 })) };
+}
 
 /** Puts another method into a class; returns how to put the old one back. */
 export function patch<T extends object, K extends keyof T>(prototype: T, name: K, method: T[K]): () => void {
