@@ -49,7 +49,7 @@ const CORES = Math.max(1, availableParallelism());
 
 const GROUPS: readonly Group[] = [
   group('unit', '', { concurrency: CORES, budgetSeconds: FULL ? 1200 : 240, timeoutSeconds: 60, needs: [] }),
-  group('sim', '.sim', { concurrency: CORES, budgetSeconds: FULL ? 5400 : 360, timeoutSeconds: 180, needs: [] }),
+  group('sim', '.sim', { concurrency: CORES, budgetSeconds: FULL ? 5400 : 480, timeoutSeconds: 180, needs: [] }),
   group('processes', '.e2e', { concurrency: 1, budgetSeconds: FULL ? 5400 : 540, timeoutSeconds: 170, needs: [] }),
   group('browser', '.browser', {
     concurrency: 1,

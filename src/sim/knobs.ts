@@ -165,6 +165,9 @@ export interface Knobs {
   readonly healMsMax: number;
 }
 
+/** Faults in closer succession leave the clients nothing to do, ms. */
+const FAULT_INTERVAL_MS_MIN = 250;
+
 /** Names of different lengths: the order of origins among equal stamps is by length first. */
 const REGIONS = ['ap-south', 'eu-west', 'us-east', 'af', 'south-america'];
 
@@ -215,7 +218,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
   // Few kinds in one run go deeper, many meet each other.
   const share = random.pick([0.1, 0.25, 0.6]);
   const kinds = FAULT_KINDS.filter((kind) => random.chance(share) && !UNANSWERED_FAULTS.has(kind));
-  if (random.chance(0.6)) kinds.push(random.pick(HUB_FAULTS), random.pick(HUB_FAULTS), random.pick(HUB_FAULTS));
+  if (random.chance(0.7)) kinds.push(random.pick(HUB_FAULTS), random.pick(HUB_FAULTS), random.pick(HUB_FAULTS));
   return {
     mode: random.pick(['all', 'all', 'all', 'core', 'core', 'safety']),
     regions,
@@ -230,7 +233,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     },
     disk: { fsyncMs: random.logBetween(0.05, 20), applyMs: random.logBetween(0.01, 3) },
     workload: {
-      intervalMs: random.logBetween(6, 150),
+      intervalMs: random.logBetween(5, 80),
       keys: random.pick([1, 3, 20, 20, 200]),
       hotShare: random.pick([0, 0.3, 0.9]),
       changesMax: random.pick([1, 1, 3, 10]),
@@ -247,7 +250,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     },
     sessions: drawSessions(random.fork('sessions')),
     faults: {
-      intervalMs: leaseMs * random.logBetween(0.4, 4),
+      intervalMs: Math.max(FAULT_INTERVAL_MS_MIN, leaseMs * random.logBetween(0.15, 1.5)),
       lengthMs: leaseMs * random.logBetween(0.1, 3),
       downMs: leaseMs * random.logBetween(0.1, 3),
       kinds: kinds.length === 0 ? FAULT_KINDS : kinds,
@@ -256,7 +259,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     copyChunkBytes: random.fork('gaps').pick([1000, 8000, 64_000]),
     controlDeadlineMs: random.between(0.3, 0.8) * leaseMs + 4 * oneWayMsMax,
     clockResolutionMs: random.pick([0.001, 1, 1, 15]),
-    faultsMs: random.logBetween(8000, 40_000),
+    faultsMs: random.logBetween(12_000, 50_000),
     healMsMax: 60_000 + 15 * leaseMs,
   };
 }

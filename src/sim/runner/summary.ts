@@ -13,6 +13,7 @@ export interface Failure {
 /** Sums over many runs; the order in which they are added does not matter. */
 export class Summary {
   seeds = 0;
+  readonly #cpuBefore = process.cpuUsage();
   readonly failed: Failure[] = [];
   readonly #hashes = new Map<number, string>();
   #virtualMs = 0;
@@ -69,6 +70,7 @@ export class Summary {
 
   toJSON(elapsedMs: number) {
     const missed = [...this.#sometimes].filter(([, count]) => count === 0).map(([name]) => name);
+    const cpu = process.cpuUsage(this.#cpuBefore);
     const hashes = [...this.#hashes].sort(([a], [b]) => a - b);
     return {
       seeds: this.seeds,
@@ -76,6 +78,7 @@ export class Summary {
       elapsedMs: Math.round(elapsedMs),
       seedsPerSecond: Number(((this.seeds / elapsedMs) * 1000).toFixed(2)),
       eventsPerSecond: Math.round((this.#events / elapsedMs) * 1000),
+      cpuMsPerSeed: Math.round((cpu.user + cpu.system) / 1000 / Math.max(1, this.seeds)),
       virtualHours: Number((this.#virtualMs / 3_600_000).toFixed(2)),
       events: this.#events,
       ackedWrites: this.#ackedWrites,

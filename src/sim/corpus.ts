@@ -1,0 +1,71 @@
+import type { CrashTarget } from '#sim/crash/crash-points';
+import type { FaultKind } from '#sim/knobs';
+
+/** A run that once failed, kept for ever. */
+export interface PastFailure {
+  /** What it showed. */
+  readonly showed: string;
+  readonly seeds: readonly number[];
+  /**
+   * Kinds of faults that led there. What a seed means moves with the engine and with the knobs; faults and points do not, so
+   * they are kept beside it, and the case stays near the place where the failure was.
+   */
+  readonly kinds: readonly FaultKind[];
+  readonly crashAt?: CrashTarget;
+}
+
+/** Past failures of the engine or of the simulator. Never shortened; a new failure is added with its seed and its faults. */
+export const CORPUS: readonly PastFailure[] = [
+  {
+    showed: 'the bound of the clock was not written again after a full disk had refused it once',
+    seeds: [12, 31],
+    kinds: ['full-log', 'step-clock'],
+  },
+  {
+    showed: 'a store too full for its serving state ended the region',
+    seeds: [12, 8],
+    kinds: ['full-store'],
+  },
+  {
+    showed: 'a failed write of the journal was taken for a refusal by one of its callers',
+    seeds: [3, 12],
+    kinds: ['failed-fsync', 'isolate-hub'],
+  },
+  {
+    showed: 'a holder whose epoch had ended while it waited for its clock wrote its marker',
+    seeds: [6, 15],
+    kinds: ['isolate-hub', 'step-clock', 'chase-hub'],
+  },
+  {
+    showed: 'a key on its way was looked for in one step and taken in another, and a write was accepted twice',
+    seeds: [19, 24],
+    kinds: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one'],
+  },
+  {
+    showed: 'a hub accepted before it had applied all sealed history',
+    seeds: [2, 22],
+    kinds: ['chase-hub', 'crash-machine'],
+  },
+  {
+    showed: 'one start after another moved the persisted bound of the clock away from the wall clock',
+    seeds: [12, 27],
+    kinds: ['clock-back-at-restart', 'crash-region'],
+  },
+  {
+    showed: 'the simulator lost store writes that had been synced, of a machine that had been stopped in order',
+    seeds: [2],
+    kinds: ['stop-region', 'power-loss', 'slow-disk', 'pause-region', 'isolate-hub'],
+    crashAt: { role: 'hub', label: 'journal put store-mark before', nth: 2, kind: 'machine' },
+  },
+  {
+    showed: 'the simulator noted appends of a process that had died in the middle of a step',
+    seeds: [5],
+    kinds: ['chase-hub', 'crash-machine', 'reset-link'],
+    crashAt: { role: 'replica', label: 'receive frame after', nth: 12, kind: 'machine' },
+  },
+  {
+    showed: 'a core of regions was asked to acknowledge in regions that were away',
+    seeds: [10, 12],
+    kinds: ['pause-hub', 'pause-region', 'flap-hub', 'cut-hub-from-control', 'failed-control-fsync'],
+  },
+];
