@@ -73,6 +73,7 @@ export const FAULT_KINDS = [
   'stop-region',
   'pause-region',
   'pause-hub',
+  'suspend-hub',
   'crash-control',
   'pause-control',
   'cut-one-way',
@@ -125,7 +126,7 @@ const HUB_FAULTS: readonly FaultKind[] = [
 ];
 
 /** Kinds that the engine has no answer to yet: asked for by name they happen, drawn they are not. */
-export const UNANSWERED_FAULTS: ReadonlySet<FaultKind> = new Set();
+export const UNANSWERED_FAULTS: ReadonlySet<FaultKind> = new Set(['suspend-hub']);
 
 /**
  * How a run ends. `all`: every fault ends and all must agree. `core`: first a few regions alone must agree, then all.

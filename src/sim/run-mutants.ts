@@ -106,11 +106,12 @@ async function tryOracles(): Promise<Alone[]> {
 }
 
 function describe(verdict: Verdict): string {
-  const { mutant, killed, oracles, seed, seedsTried, seconds, explained } = verdict;
+  const { mutant, killed, oracles, seed, seedsTried, seconds, explained, lost } = verdict;
   const end = killed
     ? `killed by ${oracles.join(', ')} on seed ${seed}, the ${seedsTried}. tried`
     : `LIVES after ${seedsTried} seeds${explained === undefined ? '' : `: ${explained}`}`;
-  return `${mutant.padEnd(40)} ${end} (${seconds} s)`;
+  const runs = lost === undefined ? '' : `, a run was lost: ${lost.split('\n')[0]}`;
+  return `${mutant.padEnd(40)} ${end}${runs} (${seconds} s)`;
 }
 
 const order = new Map(mutants.map(({ name }, index) => [name, index]));
@@ -125,7 +126,13 @@ const report = {
   mutants: verdicts.length,
   killed,
   killedShare: Number((killed / Math.max(1, verdicts.length)).toFixed(4)),
-  survivors: survivors.map(({ mutant, bug, seedsTried, explained }) => ({ mutant, bug, seedsTried, explained })),
+  survivors: survivors.map(({ mutant, bug, seedsTried, explained, lost }) => ({
+    mutant,
+    bug,
+    seedsTried,
+    explained,
+    lost,
+  })),
   byOracle,
   alone,
   verdicts,

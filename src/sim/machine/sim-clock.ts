@@ -38,7 +38,7 @@ export class SimClock implements Clock {
   }
 
   monotonicMs(): number {
-    return 1000 + this.#process.kernel.nowMs - this.#process.startedMs;
+    return 1000 + this.#process.kernel.nowMs - this.#process.startedMs - this.#process.suspendedMs;
   }
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {

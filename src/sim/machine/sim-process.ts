@@ -12,6 +12,8 @@ export class SimProcess implements EventOwner {
   readonly deathWatchers = new Set<() => void>();
   #alive = true;
   #paused = false;
+  #suspendedMs = 0;
+  #suspendedSinceMs: number | undefined;
   #held: SimEvent[] = [];
 
   constructor(kernel: SimKernel, name: string, points?: CrashPoints) {
@@ -42,9 +44,22 @@ export class SimProcess implements EventOwner {
     this.#paused = true;
   }
 
+  /** As a virtual machine that is stopped and goes on: even monotonic time stands still meanwhile. */
+  suspend(): void {
+    this.pause();
+    this.#suspendedSinceMs = this.kernel.nowMs;
+  }
+
+  /** Time that went by while the machine did not, ms. */
+  get suspendedMs(): number {
+    return this.#suspendedMs;
+  }
+
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
+    if (this.#suspendedSinceMs !== undefined) this.#suspendedMs += this.kernel.nowMs - this.#suspendedSinceMs;
+    this.#suspendedSinceMs = undefined;
     const held = this.#held;
     this.#held = [];
     for (const event of held) this.kernel.release(event);

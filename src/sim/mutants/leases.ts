@@ -1,51 +1,46 @@
 import type { Mutant } from '#sim/mutants/mutant';
-import { underLease, underTightLease } from '#sim/mutants/patching';
+import { underLease, underTightLease, waitingForOne } from '#sim/mutants/patching';
 
 /** Bugs of the path from lease to lease: renewal, promise, seal, promotion, tails. Changes of the source, one place each. */
 export const LEASES_MUTANTS: readonly Mutant[] = [
   {
     name: 'append-after-promise',
     bug: 'A holder that promised its epoch away goes on appending and renewing.',
-    faults: ['planned-failover', 'isolate-hub'],
+    faults: ['planned-failover'],
     oracles: ['I1', 'I2', 'I5', 'I14'],
     tune: underLease,
-    edit: {
-      file: 'src/region/replicate/namespace-log.ts',
-      find: 'return mayExtend(this.#promise, epoch);',
-      put: 'return true || mayExtend(this.#promise, epoch);',
-    },
-  },
-  {
-    name: 'mirror-after-promise',
-    bug: 'A region that promised an epoch away goes on mirroring it.',
-    faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one', 'flap-hub', 'bridge'],
-    oracles: ['I1', 'I2', 'I3', 'I5'],
-    tune: underLease,
-    edit: {
-      file: 'src/core/failover/promise.ts',
-      find: `return mayExtend(promise, standing.kind === 'open' ? standing.epoch : options.epoch);`,
-      put: 'return true;',
-    },
+    edit: [
+      {
+        file: 'src/region/replicate/namespace-log.ts',
+        find: 'return mayExtend(this.#promise, epoch);',
+        put: 'return true || mayExtend(this.#promise, epoch);',
+      },
+      {
+        file: 'src/region/failover/authority.ts',
+        find: `this.#role.epoch !== epoch) return;
+    this.#stepDown();`,
+        put: 'this.#role.epoch !== epoch) return;',
+      },
+    ],
   },
   {
     name: 'mirror-beyond-seal',
-    bug: 'Frames beyond a known seal are mirrored.',
+    bug: 'Frames beyond a known seal are sent and mirrored.',
     faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one'],
     oracles: ['I2'],
     tune: underLease,
-    edit: { file: 'src/core/failover/promise.ts', find: 'return to <= standing.seal;', put: 'return true;' },
-  },
-  {
-    name: 'mirror-one-beyond-seal',
-    bug: 'A frame that ends right after a known seal is mirrored.',
-    faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one'],
-    oracles: ['I2'],
-    tune: underLease,
-    edit: {
-      file: 'src/core/failover/promise.ts',
-      find: 'return to <= standing.seal;',
-      put: 'return to <= standing.seal + 1;',
-    },
+    edit: [
+      {
+        file: 'src/core/failover/promise.ts',
+        find: 'return to <= standing.seal;',
+        put: 'return true;',
+      },
+      {
+        file: 'src/region/replicate/link-server.ts',
+        find: "const limit = standing.kind === 'sealed' ? standing.seal : Number.MAX_SAFE_INTEGER;",
+        put: 'const limit = Number.MAX_SAFE_INTEGER;',
+      },
+    ],
   },
   {
     name: 'apply-beyond-seal',
@@ -111,9 +106,9 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
   {
     name: 'promise-not-durable',
     bug: 'A promise is given before it is on disk.',
-    faults: ['crash-machine', 'crash-region', 'isolate-hub', 'flap-hub', 'slow-disk'],
+    faults: ['suspend-hub', 'suspend-hub', 'crash-region', 'crash-machine'],
     oracles: ['I1', 'I2'],
-    tune: underLease,
+    tune: waitingForOne,
     edit: {
       file: 'src/region/replicate/namespace-log.ts',
       find: 'await Promise.all([written, ...this.#inFlight]);',
@@ -123,9 +118,9 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
   {
     name: 'promise-forgotten',
     bug: 'A promise is not read back after a start.',
-    faults: ['crash-region', 'isolate-hub', 'flap-hub'],
+    faults: ['suspend-hub', 'suspend-hub', 'crash-region', 'crash-machine'],
     oracles: ['I1', 'I2'],
-    tune: underLease,
+    tune: waitingForOne,
     edit: {
       file: 'src/region/replicate/namespace-log.ts',
       find: 'if (stored !== undefined) this.#promise =',

@@ -32,6 +32,13 @@ export function underLease(knobs: Knobs): Knobs {
   };
 }
 
+/** The same, acknowledged by one more region, without sessions: their strong reads rest on the lease alone. */
+export function waitingForOne(knobs: Knobs): Knobs {
+  const tuned = underLease(knobs);
+  const namespaces = tuned.namespaces.map((one) => ({ ...one, acknowledge: 1, lossy: 'refuse' as const }));
+  return { ...tuned, namespaces, sessions: { ...tuned.sessions, count: 0 } };
+}
+
 /** The same, with a lease that leaves little room for what goes on beside it. */
 export function underTightLease(knobs: Knobs): Knobs {
   const { namespaces, ...rest } = underLease(knobs);

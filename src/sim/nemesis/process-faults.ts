@@ -14,6 +14,7 @@ export const PROCESS_FAULTS = [
   'stop-region',
   'pause-region',
   'pause-hub',
+  'suspend-hub',
   'chase-hub',
   'crash-control',
   'pause-control',
@@ -57,6 +58,8 @@ export class ProcessFaults {
         return this.#pause(this.#c.hub());
       case 'chase-hub':
         return this.#chaseHub();
+      case 'suspend-hub':
+        return this.#suspend(this.#c.hub());
       case 'crash-control':
         return crash(control, random.chance(0.3) ? 'machine' : 'process');
       case 'pause-control':
@@ -88,6 +91,14 @@ export class ProcessFaults {
     const process = machine.process;
     if (process === undefined || process.paused) return false;
     process.pause();
+    this.#c.later(() => process.resume());
+    return true;
+  }
+
+  #suspend(machine: Machine): boolean {
+    const process = machine.process;
+    if (process === undefined || process.paused) return false;
+    process.suspend();
     this.#c.later(() => process.resume());
     return true;
   }

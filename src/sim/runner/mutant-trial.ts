@@ -15,6 +15,8 @@ export interface Verdict {
   readonly replay: string | undefined;
   /** Why it may live, where that is known. */
   readonly explained: string | undefined;
+  /** Why a run came to no end, if one did. */
+  readonly lost: string | undefined;
   readonly seconds: number;
 }
 
@@ -37,13 +39,16 @@ export async function tryMutant(
   const startedMs = performance.now();
   const pool = new Pool(1, editsOf(mutant));
   let found: Pick<Verdict, 'oracles' | 'seed' | 'replay'> = { oracles: [], seed: undefined, replay: undefined };
+  let lost: string | undefined;
   let seedsTried = 0;
   for (const seed of options.seeds) {
     if (options.giveUp()) break;
     const job: Job = { seed, kinds: mutant.faults, mutant: mutant.name, oracles: options.oracles };
     const result = await pool.run(job);
     seedsTried++;
-    const oracles = 'lost' in result ? ['lost'] : result.report.violations.map(({ oracle }) => oracle);
+    // A run that came to no end says nothing about the oracles.
+    if ('lost' in result) lost = result.lost.reason;
+    const oracles = 'lost' in result ? [] : result.report.violations.map(({ oracle }) => oracle);
     if (oracles.length === 0) continue;
     found = { oracles: [...new Set(oracles)], seed, replay: replayLine(job) };
     break;
@@ -55,6 +60,7 @@ export async function tryMutant(
     killed: found.seed !== undefined,
     ...found,
     seedsTried,
+    lost,
     explained: mutant.explained,
     seconds: Number(((performance.now() - startedMs) / 1000).toFixed(1)),
   };
