@@ -44,6 +44,8 @@ export interface NamespaceKnobs {
 export interface WorkloadKnobs {
   /** Mean time between two writes of all clients together, ms. */
   readonly intervalMs: number;
+  /** Share of moments at which not one write begins but twenty at once. */
+  readonly burstShare: number;
   readonly keys: number;
   /** Share of writes that go to a handful of keys. */
   readonly hotShare: number;
@@ -234,7 +236,8 @@ export function drawKnobs(random: SeededRandom): Knobs {
     },
     disk: { fsyncMs: random.logBetween(0.05, 20), applyMs: random.logBetween(0.01, 3) },
     workload: {
-      intervalMs: random.logBetween(5, 80),
+      intervalMs: random.logBetween(10, 120),
+      burstShare: random.pick([0.02, 0.1, 0.3]),
       keys: random.pick([1, 3, 20, 20, 200]),
       hotShare: random.pick([0, 0.3, 0.9]),
       changesMax: random.pick([1, 1, 3, 10]),

@@ -97,7 +97,7 @@ export class Clients {
     this.#kernel.schedule(this.#random.exponential(this.#knobs.intervalMs), undefined, 'client', () => {
       if (!this.#running) return;
       if (this.#open < OPEN_MAX) {
-        const burst = this.#random.chance(0.02) ? 20 : 1;
+        const burst = this.#random.chance(this.#knobs.burstShare) ? 20 : 1;
         for (let i = 0; i < burst; i++)
           this.#persist(
             this.#make(

@@ -75,8 +75,7 @@ export class Sessions {
     this.#regions = options.regions;
     // A row is one register there, in which the greatest stamp stays, for good.
     this.#codecs = options.codecs.filter(
-      ({ view }) =>
-        view.resolver.kind === 'last-writer-wins' && view.granularity === 'row' && view.ttlSeconds === null,
+      ({ view }) => view.resolver.kind === 'last-writer-wins' && view.granularity === 'row' && view.ttlSeconds === null,
     );
     this.#writes = options.writes;
     this.#timeoutMs = options.timeoutMs;
