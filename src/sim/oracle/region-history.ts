@@ -199,6 +199,8 @@ export class RegionHistory {
         if (logged.to > to) break;
         if (logged.from !== position) break;
         position = logged.to;
+        // What a crash left durable was never told of; it is applied all the same.
+        this.#archive.keep(this.region, stream, logged);
         const decoded = this.#archive.decode(logged.bytes);
         this.conflicts.placed(decoded);
         for (const [version, cutUs] of cutsOf([decoded]))
