@@ -3,8 +3,6 @@ import type { Clock } from '#ports/clock';
 import type { OnlineReader } from '#ports/online-store';
 import { decodeJsonRecord, SERVING_STATE_KEY, type ServingState } from '#region/apply/records';
 
-/** How old the serving state may be that a read goes by. */
-const CACHE_MS = 100;
 /** Longest value of one response header; clients of several languages refuse a response with more than 16 KiB of them. */
 const HEADER_CHARACTERS_MAX = 8 * 1024;
 
@@ -19,8 +17,8 @@ export class ServingStateCache {
   readonly #reader: OnlineReader;
   readonly #clock: Clock;
   readonly #region: string;
+  #bytes: Buffer | undefined;
   #state: ServingState | undefined;
-  #readAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: { readonly reader: OnlineReader; readonly clock: Clock; readonly region: string }) {
     this.#reader = options.reader;
@@ -28,19 +26,22 @@ export class ServingStateCache {
     this.#region = options.region;
   }
 
-  /** The state, at most 100 ms old. Throws REBUILDING when rows cannot be trusted now. */
-  serving(): ServingState {
-    if (this.#clock.monotonicMs() - this.#readAtMs >= CACHE_MS) this.#read();
-    return this.#require();
-  }
-
   /**
-   * Reads the state anew. Call it after a row was not found: while the store is being emptied for a rebuild, a row that is
-   * missing means nothing, and the cached state may be from before.
+   * The state as it is now. Call it in the synchronous run that reads the rows, before them: both are then of one moment of
+   * the store. One from before says nothing of rows that are read while the store is built again, whether they are missing
+   * or old. Throws REBUILDING when rows cannot be trusted now.
    */
-  confirm(): ServingState {
-    this.#read();
-    return this.#require();
+  serving(): ServingState {
+    const bytes = this.#reader.record(SERVING_STATE_KEY);
+    // It changes a few times a second; between two changes there is nothing to decode.
+    if (bytes === undefined || this.#bytes?.equals(bytes) !== true) {
+      this.#state = bytes === undefined ? undefined : decodeJsonRecord<ServingState>(bytes);
+      this.#bytes = bytes;
+    }
+    if (this.#state?.state !== 'serving') {
+      throw new AntipodeError('REBUILDING', `region ${this.#region} cannot serve features now`);
+    }
+    return this.#state;
   }
 
   /** Headers of an answer made of these namespaces; `freshness` is that of the least fresh one. */
@@ -68,19 +69,6 @@ export class ServingStateCache {
     const positions = positionsText(known.map((namespace) => namespace.positions));
     if (positions !== undefined) headers['antipode-positions'] = positions;
     return headers;
-  }
-
-  #read(): void {
-    this.#readAtMs = this.#clock.monotonicMs();
-    const bytes = this.#reader.record(SERVING_STATE_KEY);
-    this.#state = bytes === undefined ? undefined : decodeJsonRecord<ServingState>(bytes);
-  }
-
-  #require(): ServingState {
-    if (this.#state?.state !== 'serving') {
-      throw new AntipodeError('REBUILDING', `region ${this.#region} cannot serve features now`);
-    }
-    return this.#state;
   }
 }
 

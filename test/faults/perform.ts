@@ -13,18 +13,18 @@ export async function perform(
     readonly scenario: Scenario | readonly Scenario[];
     readonly seed: number;
     readonly history: History;
-    readonly weakened?: StageOptions['weakened'];
+    readonly weakened?: NonNullable<StageOptions['weakened']>;
     readonly clients?: number;
     readonly tail?: 'replay' | 'keep' | undefined;
   },
 ): Promise<void> {
-  const { seed, history, weakened, clients, tail } = options;
+  const { seed, history, weakened = [], clients, tail } = options;
   const scenarios = [options.scenario].flat() as Scenario[];
   const stage = await Stage.open(scope, {
     scenario: scenarios.map(({ name }) => name).join('+'),
     seed,
     history,
-    ...(weakened === undefined ? {} : { weakened }),
+    weakened,
     ...(clients === undefined ? {} : { clients }),
     ...(tail === undefined ? {} : { tail }),
     ...Object.assign({}, ...scenarios.map(({ setup }) => setup?.(scope) ?? {})),
@@ -32,7 +32,7 @@ export async function perform(
   for (const scenario of scenarios) await scenario.run(stage);
   // Regions with a bug need not agree in the end; that they do not is for the checkers to tell.
   await stage.conclude({
-    convergeMsMax: weakened === undefined ? CONVERGE_MS_MAX : WEAKENED_CONVERGE_MS_MAX,
-    tolerant: weakened !== undefined,
+    convergeMsMax: weakened.length === 0 ? CONVERGE_MS_MAX : WEAKENED_CONVERGE_MS_MAX,
+    tolerant: weakened.length > 0,
   });
 }

@@ -120,7 +120,13 @@ async function runOne({ scenario, seed, engine }: Run): Promise<Summary> {
   const startedMs = performance.now();
   let error: string | null = null;
   try {
-    await perform(scope, { scenario, seed, history, weakened: engine, tail: engine?.tail });
+    await perform(scope, {
+      scenario,
+      seed,
+      history,
+      weakened: engine === undefined ? [] : [engine],
+      tail: engine?.tail,
+    });
   } catch (caught) {
     error = caught instanceof Error ? (caught.stack ?? caught.message) : String(caught);
   } finally {

@@ -29,8 +29,8 @@ export interface StageOptions {
   readonly settings?: Readonly<Partial<Record<RegionName, string>>>;
   readonly clockSkewMs?: number;
   readonly clients?: number;
-  /** A module that every process of a region loads before its own: an engine with a bug put in on purpose. */
-  readonly weakened?: { readonly name: string; readonly module: string };
+  /** Modules that every process of a region loads before its own: an engine with bugs put in on purpose. */
+  readonly weakened?: readonly { readonly name: string; readonly module: string }[];
 }
 
 /** One run: processes, lines, clients, and the means to do harm to them. */
@@ -89,18 +89,19 @@ export class Stage {
       settings: Object.fromEntries(REGIONS.map((name) => [name, options.settings?.[name] ?? ', workers: 1'])),
     });
     const clockOffsets = new Map<string, number>();
-    const { weakened } = options;
+    const { weakened = [] } = options;
+    const imports = weakened.map(({ module }) => `--import=${module}`).join(' ');
     const topology = await startTopology(scope, project, {
       env: (node) => ({
         ...(clockOffsets.has(node) ? { [TEST_CLOCK_OFFSET_VARIABLE]: String(clockOffsets.get(node)) } : {}),
-        ...(weakened === undefined || node === CONTROL ? {} : { NODE_OPTIONS: `--import=${weakened.module}` }),
+        ...(imports === '' || node === CONTROL ? {} : { NODE_OPTIONS: imports }),
       }),
     });
     options.history.add({
       kind: 'run',
       scenario: options.scenario,
       seed: options.seed,
-      weakened: weakened?.name ?? null,
+      weakened: weakened.map(({ name }) => name).join('+') || null,
       regions: REGIONS,
       tail: options.tail ?? 'replay',
       clockSkewMs: options.clockSkewMs ?? 0,

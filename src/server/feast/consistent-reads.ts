@@ -49,7 +49,7 @@ export class ConsistentReads {
   #here(plan: ReadPlan, entities: ReadRequest['entities'], demand: ReadDemand): ConsistentAnswer | undefined {
     let state: ServingState;
     try {
-      state = this.#state.confirm();
+      state = this.#state.serving();
     } catch (caught) {
       if (demand.level === 'eventual' || toAntipodeError(caught).code !== 'REBUILDING') throw caught;
       return undefined;

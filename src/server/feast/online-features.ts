@@ -79,7 +79,6 @@ export class OnlineFeatures {
       reader: this.#reader,
       nowUs: this.#clock.wallMs() * 1000,
     });
-    if (outcome.absent > 0) this.#state.confirm();
     this.#tellCorrupt(plan, outcome.corrupt);
     return {
       body: Buffer.from(outcome.text, 'utf8'),

@@ -14,8 +14,6 @@ export interface ReadOutcome {
   readonly text: string;
   /** Rows looked up: entity rows times views. */
   readonly rows: number;
-  /** Rows that are not in the store at all; deleted ones are not counted. */
-  readonly absent: number;
   /** Rows whose bytes do not decode: answered as INVALID, never as a guess. */
   readonly corrupt: number;
 }
@@ -61,7 +59,6 @@ export function readRows(options: ReadRequest): ReadOutcome {
   return {
     text: answerText(columns),
     rows: rows * plan.views.length,
-    absent: answers.reduce((sum, answer) => sum + answer.absent, 0),
     corrupt: answers.reduce((sum, answer) => sum + answer.corrupt, 0),
   };
 }
@@ -127,7 +124,6 @@ interface ColumnAnswer {
 
 interface ViewAnswer {
   readonly columns: readonly ColumnAnswer[];
-  readonly absent: number;
   readonly corrupt: number;
 }
 
@@ -156,13 +152,11 @@ function readView(
   const perFeature = view.codec.view.granularity === 'feature';
   const key: ScalarValue[] = [];
   const time = new TimeText();
-  let absent = 0;
   let corrupt = 0;
   for (let row = 0; row < rows; row++) {
     for (let i = 0; i < view.keys.length; i++) key[i] = keys[view.keys[i] as number]?.[row] as ScalarValue;
     const stored = readOrInvalid(view, reader, storageKey(view, key, row), time);
     const comma = row === 0 ? '' : ',';
-    if (stored === undefined) absent += 1;
     if (stored === 'invalid') corrupt += 1;
     for (let i = 0; i < columns.length; i++) {
       const column = columns[i] as ColumnAnswer;
@@ -173,9 +167,9 @@ function readView(
     }
     if (!perFeature) appendState(shared, comma, stored, 0, { view, time, nowUs });
   }
-  if (perFeature) return { columns, absent, corrupt };
+  if (perFeature) return { columns, corrupt };
   const { statuses, timestamps } = shared;
-  return { columns: columns.map(({ values }) => ({ values, statuses, timestamps })), absent, corrupt };
+  return { columns: columns.map(({ values }) => ({ values, statuses, timestamps })), corrupt };
 }
 
 /** Status and event time of one feature of a row; under row granularity, of all of them. */

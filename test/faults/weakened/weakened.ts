@@ -63,3 +63,11 @@ export const WEAKENED: readonly WeakenedEngine[] = [
     checkers: ['acknowledged'],
   }),
 ];
+
+/** The engine of a name; throws with the names there are. */
+export function weakenedEngine(name: string): WeakenedEngine {
+  const found = WEAKENED.find((engine) => engine.name === name);
+  if (found === undefined)
+    throw new Error(`no bug is named ${name}; there are ${WEAKENED.map((each) => each.name).join(', ')}`);
+  return found;
+}
