@@ -37,6 +37,12 @@ interface StreamState {
   queued: { readonly seq: number; readonly offset: number };
   /** What readers may see. */
   durable: Place;
+  /** Keys behind the end, of frames that were damaged when the log was opened; removed with the next append. */
+  damaged: readonly Buffer[];
+}
+
+function newState(number: number): StreamState {
+  return { number, start: NOTHING, queued: NOTHING, durable: NOTHING, damaged: [] };
 }
 
 const NOTHING: Place = { seq: 0, hash: ZERO_HASH, offset: 0 };
@@ -75,8 +81,9 @@ export class KvChangeLog implements ChangeLog {
         offset: decodeSeq(value, STREAM_NUMBER_BYTES + SEQ_BYTES),
         hash: Buffer.from(value.subarray(STREAM_NUMBER_BYTES + 2 * SEQ_BYTES)),
       };
-      const durable = this.#lastPlace(key.toString(), number) ?? start;
-      this.#streams.set(key.toString(), { number, start, queued: durable, durable });
+      const { place, damaged } = this.#lastPlace(key.toString(), number);
+      const durable = place ?? start;
+      this.#streams.set(key.toString(), { number, start, queued: durable, durable, damaged });
       numbers.add(number);
     }
     this.#nextNumber = Math.max(0, ...numbers) + 1;
@@ -118,11 +125,12 @@ export class KvChangeLog implements ChangeLog {
     const last = frames.at(-1);
     if (last === undefined) return Promise.resolve();
     const known = this.#streams.get(stream);
-    const state = known ?? { number: this.#nextNumber, start: NOTHING, queued: NOTHING, durable: NOTHING };
+    const state = known ?? newState(this.#nextNumber);
     checkContiguous(stream, state.queued.seq, frames);
 
     let { offset } = state.queued;
-    const operations = frames.map<KvOperation>((frame) => {
+    const removals = state.damaged.map((key) => this.#removal(key));
+    const puts = frames.map<KvOperation>((frame) => {
       offset += frame.bytes.length;
       return {
         kind: 'put',
@@ -131,6 +139,7 @@ export class KvChangeLog implements ChangeLog {
         value: encodeFrame(frame, offset),
       };
     });
+    const operations = [...removals, ...puts];
     if (known === undefined) operations.push(this.#streamOperation(stream, state.number, NOTHING));
     // Throws when the engine refuses: nothing was taken then, and the stream's end stays where it was.
     const durable = this.#kv.write(operations);
@@ -139,6 +148,7 @@ export class KvChangeLog implements ChangeLog {
       this.#nextNumber++;
     }
     state.queued = { seq: last.to, offset };
+    state.damaged = [];
     const head: Place = { seq: last.to, hash: Buffer.from(last.hash), offset };
     return durable.then(() => {
       state.durable = head;
@@ -209,7 +219,7 @@ export class KvChangeLog implements ChangeLog {
 
   async reset(stream: StreamKey, head: StreamHead): Promise<void> {
     assert(head.seq <= SEQ_MAX && head.hash.length === HASH_BYTES, `${stream} is reset to a position with a hash`);
-    const state = this.#streams.get(stream) ?? { number: 0, start: NOTHING, queued: NOTHING, durable: NOTHING };
+    const state = this.#streams.get(stream) ?? newState(0);
     assert(state.queued.seq === state.durable.seq, `${stream} is reset while nothing is appended to it`);
     const place: Place = { seq: head.seq, hash: Buffer.from(head.hash), offset: state.durable.offset };
     const number = this.#nextNumber;
@@ -219,6 +229,7 @@ export class KvChangeLog implements ChangeLog {
     this.#streams.set(stream, state);
     // Nothing of the old stream is read from here on; the new one has nothing to read yet.
     state.number = number;
+    state.damaged = [];
     state.start = place;
     state.queued = place;
     state.durable = place;
@@ -303,18 +314,16 @@ export class KvChangeLog implements ChangeLog {
     }
   }
 
-  /** End of the last frame that is whole. Damaged ones behind it are as good as never written, and removed. */
-  #lastPlace(stream: StreamKey, number: number): Place | undefined {
+  /** End of the last frame that is whole, and the damaged ones behind it, which are as good as never written. */
+  #lastPlace(stream: StreamKey, number: number): { readonly place: Place | undefined; readonly damaged: Buffer[] } {
     const prefix = numberKey(number);
     const damaged: Buffer[] = [];
     let before = prefixEnd(prefix);
     for (;;) {
       const [last] = [...this.#frameTable.entries({ from: prefix, before, reverse: true, limit: 1 })];
-      if (damaged.length > 0 && (last === undefined || isWhole(last[1])))
-        void this.#kv.write(damaged.map((key) => this.#removal(key))).catch(() => undefined);
-      if (last === undefined) return undefined;
+      if (last === undefined) return { place: undefined, damaged };
       const [key, value] = last;
-      if (isWhole(value)) return placeOf(key, value);
+      if (isWhole(value)) return { place: placeOf(key, value), damaged };
       if (damaged.length >= DAMAGED_AT_END_MAX)
         throw new AntipodeError('FRAME_CORRUPT', `the log of ${stream} ends in ${damaged.length} damaged frames`);
       damaged.push(key);

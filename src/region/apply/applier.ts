@@ -1,8 +1,7 @@
-import { type CellSource, cellSource } from '#core/codec/cell';
 import { decodeChanges } from '#core/codec/changes';
 import { decodeFrame, type Frame } from '#core/codec/frame';
 import { AntipodeError, assert, toAntipodeError } from '#core/errors';
-import { LogHistogram } from '#core/histogram';
+import type { LogHistogram } from '#core/histogram';
 import type { Merge } from '#core/merge/merge-of';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import { HLC_COUNTER_MAX } from '#core/time/hlc';
@@ -12,11 +11,12 @@ import type { Host } from '#ports/host';
 import type { DecideRow, OnlineStore, RowWrite } from '#ports/online-store';
 import { AppliedWaits } from '#region/apply/applied-waits';
 import { collectKey, collectReplay } from '#region/apply/carried-records';
+import { CellSources } from '#region/apply/cell-sources';
 import type { ConflictWatch, WatchedBatch } from '#region/apply/conflict-watch';
 import { ExpiryCuts } from '#region/apply/expiry-cuts';
 import { HaltedStreams } from '#region/apply/halted-streams';
 import { Parking } from '#region/apply/parking';
-import type { Projection } from '#region/apply/projection';
+import { gapOf, type Projection } from '#region/apply/projection';
 import {
   encodeJsonRecord,
   idempotencyKey,
@@ -26,6 +26,7 @@ import {
 } from '#region/apply/records';
 import { addSizes, mergedGrowth, storedForm } from '#region/apply/row-forms';
 import { StepTasks } from '#region/apply/step-tasks';
+import { StreamProgress } from '#region/apply/stream-progress';
 import { definitionKey, type ViewRegistry } from '#region/apply/view-registry';
 import { HLC_AHEAD_MS_MAX, type HlcService } from '#region/ingest/hlc-service';
 import type { EventList } from '#region/observe/events';
@@ -35,16 +36,6 @@ import type { NamespaceLog } from '#region/replicate/namespace-log';
 const BATCH_BYTES = 512 * 1024;
 /** How long the applier waits before it tries again on a full disk, ms. */
 const SPACE_RETRY_MS = 1000;
-/** Times of arrival remembered per stream to turn a watermark into freshness. */
-const WATERMARKS_MAX = 64;
-
-interface StreamProgress {
-  readonly lag: LogHistogram;
-  /** Announcements "up to this head, you have everything as of this time", oldest first, not yet reached. */
-  pending: { head: number; watermarkMs: number }[];
-  watermarkMs: number | null;
-  announcedHead: number;
-}
 
 /**
  * Turns logged frames into rows: the only writer of the online store. Each step applies a bounded run of one stream's
@@ -65,7 +56,7 @@ export class Applier {
   readonly #region: string;
   readonly #progress = new Map<StreamKey, StreamProgress>();
   readonly #checkpoints: Map<StreamKey, number>;
-  readonly #sources = new Map<StreamKey, CellSource>();
+  readonly #sources = new CellSources();
   /** Streams whose next frame is stamped too far ahead (P8). */
   readonly #parking: Parking;
   readonly #waits = new AppliedWaits();
@@ -140,7 +131,7 @@ export class Applier {
     this.#checkpoints.clear();
     for (const [stream, seq] of this.#store.checkpoints()) {
       this.#checkpoints.set(stream, seq);
-      this.#settleWatermark(stream, this.#progressOf(stream));
+      this.#settleWatermark(stream);
     }
     this.#views.load(this.#store);
     this.#expiry.reload();
@@ -159,13 +150,6 @@ export class Applier {
     this.#events.add('rebuild-started', 'warning', reason);
     this.#publishDue = this.#publish !== undefined;
     this.kick();
-  }
-
-  /** What the log cannot give any more between what is applied and what it holds: undefined when it goes on seamlessly. */
-  gapOf(log: NamespaceLog, stream: StreamKey): { readonly applied: number; readonly start: number } | undefined {
-    const applied = this.checkpoint(stream);
-    const start = log.start(stream).seq;
-    return applied < start && log.standing(stream).kind !== 'unknown' ? { applied, start } : undefined;
   }
 
   /** A good copy of the damaged frame is in the log, or its changes came some other way. */
@@ -227,17 +211,13 @@ export class Applier {
     const progress = this.#progressOf(stream);
     progress.announcedHead = Math.max(progress.announcedHead, head);
     // A time that has not come yet here says nothing: one clock or the other is wrong.
-    if (watermarkMs === null || watermarkMs > this.#clock.wallMs() + HLC_AHEAD_MS_MAX) return;
-    const last = progress.pending[progress.pending.length - 1];
-    if (last !== undefined && last.head === head) last.watermarkMs = Math.max(last.watermarkMs, watermarkMs);
-    else if (progress.pending.length < WATERMARKS_MAX) progress.pending.push({ head, watermarkMs });
-    else progress.pending[WATERMARKS_MAX - 1] = { head, watermarkMs };
-    this.#settleWatermark(stream, progress);
+    if (watermarkMs === null || watermarkMs > this.#latestMs()) return;
+    progress.announce(head, watermarkMs);
+    this.#settleWatermark(stream);
   }
 
   watermarkMs(stream: StreamKey): number | null {
-    const watermarkMs = this.#progress.get(stream)?.watermarkMs ?? null;
-    return watermarkMs === null || watermarkMs > this.#clock.wallMs() + HLC_AHEAD_MS_MAX ? null : watermarkMs;
+    return this.#progress.get(stream)?.watermarkMs(this.#latestMs()) ?? null;
   }
 
   announcedHead(stream: StreamKey): number {
@@ -361,7 +341,7 @@ export class Applier {
       this.#hlc.observe(last);
     }
     progress.announcedHead = Math.max(progress.announcedHead, position);
-    this.#settleWatermark(stream, progress);
+    this.#settleWatermark(stream);
     this.#waits.settle((waiting) => this.checkpoint(waiting));
     return true;
   }
@@ -402,7 +382,7 @@ export class Applier {
       collectKey(this.#store, frame, idempotencyKey(id, codec.view.name, entry.key), entry, records);
     }
     const original = frame.replay?.original ?? frame;
-    const source = this.#sourceOf(original.stream);
+    const source = this.#sources.of(original.stream);
     const base = original.hlc;
     const merge = this.#views.merge(codec);
     const changes = decodeChanges(frame.payload, frame.to - frame.from);
@@ -464,7 +444,7 @@ export class Applier {
   #caughtUp(): boolean {
     for (const log of this.#namespaces.values()) {
       if (!log.judged && log.streams().length > 0) return false;
-      if (log.streams().some((stream) => this.gapOf(log, stream) !== undefined)) return false;
+      if (log.streams().some((stream) => gapOf(log, stream, this.checkpoint(stream)) !== undefined)) return false;
     }
     return true;
   }
@@ -490,14 +470,13 @@ export class Applier {
     }
   }
 
-  #settleWatermark(stream: StreamKey, progress: StreamProgress): void {
-    const applied = this.checkpoint(stream);
-    while (progress.pending[0] !== undefined && progress.pending[0].head <= applied) {
-      // One from before this region's clock was set back would stand in the way of all that follow.
-      const held = this.watermarkMs(stream);
-      progress.watermarkMs = Math.max(held ?? 0, progress.pending[0].watermarkMs);
-      progress.pending.shift();
-    }
+  #settleWatermark(stream: StreamKey): void {
+    this.#progressOf(stream).settle(this.checkpoint(stream), this.#latestMs());
+  }
+
+  /** The latest wall time that a clock within the bound may show. */
+  #latestMs(): number {
+    return this.#clock.wallMs() + HLC_AHEAD_MS_MAX;
   }
 
   /** Wakes everybody who waits for positions beyond a seal: they will never be applied. */
@@ -511,19 +490,9 @@ export class Applier {
   #progressOf(stream: StreamKey): StreamProgress {
     let progress = this.#progress.get(stream);
     if (progress === undefined) {
-      progress = { lag: new LogHistogram(), pending: [], watermarkMs: null, announcedHead: 0 };
+      progress = new StreamProgress();
       this.#progress.set(stream, progress);
     }
     return progress;
-  }
-
-  #sourceOf(stream: StreamKey): CellSource {
-    let source = this.#sources.get(stream);
-    if (source === undefined) {
-      source = cellSource(stream);
-      assert(source !== undefined, `stream key ${stream}`);
-      this.#sources.set(stream, source);
-    }
-    return source;
   }
 }

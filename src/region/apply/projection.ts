@@ -136,6 +136,16 @@ export class Projection {
   }
 }
 
+/** What a log cannot give any more between what is applied and what it holds: undefined when it goes on seamlessly. */
+export function gapOf(
+  log: NamespaceLog,
+  stream: StreamKey,
+  applied: number,
+): { readonly applied: number; readonly start: number } | undefined {
+  const start = log.start(stream).seq;
+  return applied < start && log.standing(stream).kind !== 'unknown' ? { applied, start } : undefined;
+}
+
 export function readingKey(namespace: string): string {
   return READING_PREFIX + namespace;
 }

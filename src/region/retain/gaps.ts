@@ -1,5 +1,6 @@
 import type { StreamKey } from '#core/model/stream';
 import type { Applier } from '#region/apply/applier';
+import { gapOf } from '#region/apply/projection';
 import type { Links } from '#region/replicate/links';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { BackfillState } from '#region/retain/backfill-state';
@@ -16,17 +17,13 @@ export interface Gap {
  * What this region lacks of a namespace and cannot fetch frame by frame: a stream that begins above what is applied here,
  * in its own log or at every connected peer that has more of it; or one with a damaged frame of which nobody has a copy.
  */
-export function gapsOf(
-  log: NamespaceLog,
-  applier: Pick<Applier, 'gapOf' | 'checkpoint'>,
-  links: Pick<Links, 'sources'>,
-): Gap[] {
+export function gapsOf(log: NamespaceLog, applier: Pick<Applier, 'checkpoint'>, links: Pick<Links, 'sources'>): Gap[] {
   const gaps: Gap[] = [];
   const announced = links.sources(log.namespace);
   for (const stream of new Set([...log.streams(), ...announced.keys()])) {
     const standing = log.standing(stream);
     if (standing.kind === 'unknown') continue;
-    const own = applier.gapOf(log, stream);
+    const own = gapOf(log, stream, applier.checkpoint(stream));
     if (own !== undefined) {
       const reason = `STREAM_TRUNCATED: ${stream} is applied up to ${own.applied}, its log begins at ${own.start} here`;
       gaps.push({ stream, until: own.start, reason });

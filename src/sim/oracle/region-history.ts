@@ -251,6 +251,13 @@ export class RegionHistory {
 
   /** Rows of a snapshot or of a peer's store: what they hold is judged at the end; where streams go on from, now. */
   #copied(batch: ApplyBatch): void {
+    this.conflicts.copied();
+    for (const [key, value] of batch.records) {
+      if (!key.startsWith('expiry/') || value === null) continue;
+      const version = key.slice('expiry/'.length);
+      const { cutUs } = JSON.parse(value.toString('utf8')) as { readonly cutUs: number };
+      this.#cuts.set(version, Math.max(cutUs, this.#cuts.get(version) ?? cutUs));
+    }
     for (const [stream, to] of batch.checkpoints) {
       const seal = this.#knownSeal(stream);
       if (seal !== undefined && to > seal)
