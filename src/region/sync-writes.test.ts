@@ -64,3 +64,38 @@ test('a region that comes back with an empty disk takes part again, and what it 
     await topology.stop();
   }
 });
+
+test('a person gives up a closed epoch that nobody there has: its seal is lowered, and what comes back of it is a tail', async () => {
+  const topology = new InProcessTopology();
+  await topology.start();
+  try {
+    const accepting = async (name: string): Promise<boolean> =>
+      (await topology.region(name).status()).namespaces[0]?.accepting === true;
+    await topology.until(() => accepting('us-east'));
+    // Known here, so that ap-south holds the beginning of epoch 1 and lacks its end.
+    await topology.region('us-east').ingest(write('SFO', { acknowledge: 2 }));
+    await topology.stopRegion('ap-south');
+    await topology.region('us-east').ingest(write('JFK', { acknowledge: 1, idempotencyKey: 'k1' }));
+    await topology.region('eu-west').failover({ namespace: 'flights', actor: 'test' });
+    await topology.until(() => accepting('eu-west'));
+    await topology.stopRegion('us-east');
+    await topology.stopRegion('eu-west');
+
+    const ap = await topology.startRegion('ap-south');
+    const order = { namespace: 'flights', actor: 'test' };
+    await assert.rejects(ap.failover(order), { code: 'LOSS_REFUSED', message: /no connected region has the rest/ });
+    const moved = await ap.failover({ ...order, allowLoss: true });
+    assert.equal(moved.lossy, true);
+    const lossy = (await ap.status()).namespaces[0]?.acknowledgements?.lossy ?? [];
+    assert.equal(Object.keys(lossy.at(-1)?.lowered ?? {}).length, 1);
+    assert.equal((await ap.status()).store.rows, 1);
+
+    await topology.startRegion('eu-west');
+    await topology.until(async () => (await ap.status()).store.rows === 2);
+    await topology.until(async () => (await topology.region('eu-west').status()).store.rows === 2);
+    const again = await ap.ingest(write('JFK', { idempotencyKey: 'k1' }));
+    assert.equal(again.duplicate, true, 'the tail brought the key back');
+  } finally {
+    await topology.stop();
+  }
+});
