@@ -430,13 +430,13 @@ export class Applier {
   /** Empties the store and fills it from a snapshot, as far as one goes. */
   async #fillAgain(): Promise<void> {
     this.#checkpoints.clear();
-    this.#conflicts.wiped();
     this.#expiry.reload();
     this.#parking.clear();
     await this.projection.fill(async (error) => {
       if (this.#stopped) throw error;
       await this.#waitForSpace(error);
     });
+    this.#conflicts.wiped();
     this.reload();
   }
 

@@ -14,6 +14,14 @@ export const CONFLICTS_KEPT_MAX = 10_000;
 const ENTRY_PREFIX = 'conflict/';
 const COUNTS_PREFIX = 'conflict-counts/';
 
+/**
+ * Whether a record of the store belongs to the ledger. A copy of the store leaves it out: what the logs bring after the copy
+ * was begun is applied again, and would be counted twice.
+ */
+export function isOfLedger(key: string): boolean {
+  return key.startsWith(ENTRY_PREFIX) || key.startsWith(COUNTS_PREFIX);
+}
+
 interface Counts {
   readonly superseded: number;
   /** Entries written so far: the number of the next one. */

@@ -6,6 +6,7 @@ import type { Clock } from '#ports/clock';
 import type { OnlineStore } from '#ports/online-store';
 import type { Snapshots } from '#ports/snapshots';
 import type { Applier } from '#region/apply/applier';
+import { isOfLedger } from '#region/apply/conflict-ledger';
 import { RESTORING_KEY, STORE_ID_KEY } from '#region/apply/projection';
 import { SERVING_STATE_KEY } from '#region/apply/records';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
@@ -132,7 +133,7 @@ export class SnapshotTaker {
       const page = this.#store.records('', { after: cursor.after, limit: PAGE });
       for (const [key, value] of page) {
         cursor = { section: 'records', after: key };
-        if (LEFT_OUT.includes(key) || key.startsWith(BACKFILL_PREFIX)) continue;
+        if (LEFT_OUT.includes(key) || key.startsWith(BACKFILL_PREFIX) || isOfLedger(key)) continue;
         if (take({ kind: 'record', key: Buffer.from(key), value })) return { items, next: cursor };
       }
       return { items, next: page.length < PAGE ? { section: 'rows', after: undefined } : cursor };

@@ -3,6 +3,7 @@ import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import type { ChangeLog } from '#ports/change-log';
 import type { ApplyBatch, DecideRow } from '#ports/online-store';
 import type { Conflict, RegionEngine } from '#region/engine-api';
+import { isCopy } from '#sim/oracle/copy-batch';
 import type { DecodedFrame } from '#sim/oracle/decoded-frame';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
 
@@ -54,7 +55,6 @@ export class ConflictHistory {
   /** Where changes of tails were applied again here. */
   readonly #places = new Map<Id, { readonly stream: StreamKey; readonly seq: number }[]>();
   readonly #vectors = new Map<Id, ReadonlyMap<StreamKey, number> | undefined>();
-  #copied = false;
   #changes = 0;
   #checked = -1;
 
@@ -67,7 +67,7 @@ export class ConflictHistory {
   watch(batch: ApplyBatch, decide: DecideRow): { readonly decide: DecideRow; readonly applied: () => void } {
     const [stream] = batch.checkpoints.keys();
     const id = stream === undefined ? undefined : parseStreamKey(stream);
-    if (id === undefined || batch.checkpoints.size !== 1) return { decide, applied: () => undefined };
+    if (id === undefined || batch.checkpoints.size !== 1 || isCopy(batch)) return { decide, applied: () => undefined };
     const partition = `${id.namespace}/${id.partition}`;
     const met: { readonly view: string; readonly meetings: readonly Meeting[] }[] = [];
     const watched: DecideRow = (key, stored, incoming, index) => {
@@ -93,13 +93,17 @@ export class ConflictHistory {
     });
   }
 
-  /** Rows came from a snapshot or a peer: what met before they did, met elsewhere. */
-  copied(): void {
-    this.#copied = true;
+  /** A copy of a store brings what that store knew of tails that were appended again. */
+  copied({ records }: ApplyBatch): void {
+    for (const [key, value] of records) {
+      if (!key.startsWith('replay-of/') || value === null) continue;
+      const { stream, from } = JSON.parse(value.toString('utf8')) as { stream: StreamKey; from: number };
+      const frame = this.#archive.holding(stream, from + 1);
+      if (frame !== undefined) this.placed(frame);
+    }
   }
 
   wiped(): void {
-    this.#copied = false;
     this.#expected.clear();
     this.#places.clear();
     this.#changes++;
@@ -114,7 +118,7 @@ export class ConflictHistory {
 
   /** What is wrong with the region's ledger; looked at again only when something was applied since. */
   async shortcomings(region: RegionEngine, log: ChangeLog): Promise<string[]> {
-    if (this.#checked === this.#changes || this.#copied) return [];
+    if (this.#checked === this.#changes) return [];
     const found: string[] = [];
     const counts = new Map((await region.conflictCounts()).map((count) => [count.view, count]));
     for (const view of new Set([...counts.keys(), ...this.#expected.keys()])) {

@@ -3,6 +3,7 @@ import type { ChangeLog, LoggedFrame } from '#ports/change-log';
 import type { ApplyBatch } from '#ports/online-store';
 import type { SimKernel } from '#sim/kernel/kernel';
 import type { ConflictHistory } from '#sim/oracle/conflict-history';
+import { isCopy } from '#sim/oracle/copy-batch';
 import type { DecodedFrame } from '#sim/oracle/decoded-frame';
 import { cutsOf, isExpired } from '#sim/oracle/expiry';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
@@ -251,7 +252,7 @@ export class RegionHistory {
 
   /** Rows of a snapshot or of a peer's store: what they hold is judged at the end; where streams go on from, now. */
   #copied(batch: ApplyBatch): void {
-    this.conflicts.copied();
+    this.conflicts.copied(batch);
     for (const [key, value] of batch.records) {
       if (!key.startsWith('expiry/') || value === null) continue;
       const version = key.slice('expiry/'.length);
@@ -297,11 +298,6 @@ export class RegionHistory {
     this.#lastReadings.set(stream, end);
     if (isAfter(end, this.#greatest)) this.#greatest = end;
   }
-}
-
-/** The engine says in the same transaction that it copies: from its own snapshot, or from a peer. */
-function isCopy(batch: ApplyBatch): boolean {
-  return [...batch.records.keys()].some((key) => key === 'restoring' || key.startsWith('backfill/'));
 }
 
 function isAfter(a: Reading, b: Reading): boolean {
