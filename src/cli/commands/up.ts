@@ -92,11 +92,17 @@ async function waitForHubs(
 
 async function announce(topology: Topology, statuses: ReadonlyMap<string, RegionStatus>, json: boolean): Promise<void> {
   const { config } = topology.project;
-  const hubs = (region: string): string =>
+  const accepted = (region: string, replication: 'active-passive' | 'active-active'): string =>
     (statuses.get(region)?.namespaces ?? [])
-      .filter((namespace) => namespace.accepting)
+      .filter((namespace) => namespace.accepting && namespace.replication === replication)
       .map((namespace) => namespace.namespace)
       .join(', ');
+  const roles = (region: string): string => {
+    const [hubOf, memberOf] = [accepted(region, 'active-passive'), accepted(region, 'active-active')];
+    return [hubOf === '' ? '' : `hub of ${hubOf}`, memberOf === '' ? '' : `accepts writes of ${memberOf}`]
+      .filter((role) => role !== '')
+      .join('; ');
+  };
   if (json) {
     const about = {
       name: config.name,
@@ -105,7 +111,8 @@ async function announce(topology: Topology, statuses: ReadonlyMap<string, Region
         region,
         url: topology.url(region),
         pid: pidOf(topology, region),
-        hubOf: hubs(region),
+        hubOf: accepted(region, 'active-passive'),
+        memberOf: accepted(region, 'active-active'),
       })),
     };
     // One line: who reads it does not wait for an end of the output.
@@ -116,7 +123,7 @@ async function announce(topology: Topology, statuses: ReadonlyMap<string, Region
     region,
     config.regions[region]?.place ?? '',
     topology.url(region),
-    hubs(region) === '' ? '' : `hub of ${hubs(region)}`,
+    roles(region),
     String(pidOf(topology, region) ?? ''),
   ]);
   const columns = [
