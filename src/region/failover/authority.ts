@@ -11,7 +11,7 @@ import { Acceptance } from '#region/failover/acceptance';
 import type { AuthorityConfig } from '#region/failover/authority-config';
 import { Eligibility } from '#region/failover/eligibility';
 import { acknowledgementStatus, EpochAcknowledgements } from '#region/failover/epoch-acknowledgements';
-import { logIsWhole, mintStreams, partitionOf } from '#region/failover/incarnation';
+import { judgeOwnLog, mintStreams, partitionOf } from '#region/failover/incarnation';
 import { LeaseWatch } from '#region/failover/lease-watch';
 import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import { PacedLoop } from '#region/failover/paced-loop';
@@ -64,6 +64,8 @@ export class Authority implements NamespaceAuthority {
   readonly #mintStreams = () => mintStreams({ ...this.#config, region: this.#region, random: this.#random });
   #role: Role = { kind: 'follower' };
   #beatMs: number;
+  /** Epoch of which this region, its holder, lost a part: what of it is valid others decide, by taking over. */
+  #lostEpoch: number | undefined;
   #promotion: Promise<PromotionResult> | undefined;
   #running: Promise<void> = Promise.resolve();
   /** The renewal on its way, settled either way. */
@@ -339,7 +341,8 @@ export class Authority implements NamespaceAuthority {
   async #resume(lease: Lease): Promise<void> {
     this.#promoter.auditCompleted(lease.record);
     const last = lease.record.streams.slice(-this.#config.partitions);
-    const whole = await logIsWhole({
+    if (this.#lostEpoch === lease.record.epoch) return;
+    const verdict = await judgeOwnLog({
       lease,
       streams: last,
       log: this.#log,
@@ -347,6 +350,13 @@ export class Authority implements NamespaceAuthority {
       clock: this.#clock,
       events: this.#events,
     });
+    if (verdict === 'behind' && this.#eligibility.othersMayTakeOver()) {
+      const message = `this region lost a part of what it logged as hub of ${this.#config.namespace}: another is to take over`;
+      this.#notices.tell('epoch-left', 'error', message, { epoch: lease.record.epoch });
+      this.#lostEpoch = lease.record.epoch;
+      return;
+    }
+    const whole = verdict === 'whole';
     const streams = whole ? last : this.#mintStreams();
     const record = whole ? lease.record : { ...lease.record, streams: [...lease.record.streams, ...streams] };
     const outcome = await this.#watch.compareAndSet(lease.revision, record);

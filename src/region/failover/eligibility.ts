@@ -40,6 +40,11 @@ export class Eligibility {
     return differ === undefined;
   }
 
+  /** Whether some other region takes over by itself when this one lets its lease lapse. */
+  othersMayTakeOver(): boolean {
+    return this.#config.automatic && this.#config.promotable.some((name) => name !== this.#region);
+  }
+
   /** Whether this region may take over by itself a lease that has lapsed. */
   forLapsedLease(): boolean {
     if (!this.#config.automatic || !this.#config.promotable.includes(this.#region)) return false;

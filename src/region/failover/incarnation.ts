@@ -11,18 +11,24 @@ export const VOUCH_WAIT_MS = 3000;
 const INSPECT_TIMEOUT_MS = 1000;
 
 /**
+ * `behind`: somebody saw more of a stream, or something else, than is here: part of it is lost. `unvouched`: nobody did, and
+ * not everybody could be asked.
+ */
+export type OwnLog = 'whole' | 'behind' | 'unvouched';
+
+/**
  * P1.4: whether this region's log still holds everything it ever gave away of these streams. Every member must have seen
  * nothing that is not here. When one saw more or something else, or cannot be asked, the answer is no, and the holder goes
  * on under a new incarnation, which is always safe: a new incarnation reuses no seq.
  */
-export async function logIsWhole(options: {
+export async function judgeOwnLog(options: {
   readonly lease: Lease;
   readonly streams: readonly StreamKey[];
   readonly log: NamespaceLog;
   readonly peers: Peers;
   readonly clock: Clock;
   readonly events: EventList;
-}): Promise<boolean> {
+}): Promise<OwnLog> {
   const { lease, streams, log, peers, clock, events } = options;
   for (const stream of streams) {
     const reported = lease.record.reported[stream] ?? 0;
@@ -33,7 +39,7 @@ export async function logIsWhole(options: {
         `${stream} ends at ${log.head(stream).seq}, the control store saw ${reported}: new incarnation`,
         { stream },
       );
-      return false;
+      return 'behind';
     }
   }
   const deadlineMs = clock.monotonicMs() + VOUCH_WAIT_MS;
@@ -48,7 +54,7 @@ export async function logIsWhole(options: {
           `${peer} holds more of this region's streams than this region: new incarnation`,
           { peer },
         );
-        return false;
+        return 'behind';
       }
       if (verdict === 'whole') unasked.delete(peer);
     }
@@ -59,11 +65,11 @@ export async function logIsWhole(options: {
         'warning',
         `${[...unasked].join(', ')} could not vouch for this region's log: new incarnation`,
       );
-      return false;
+      return 'unvouched';
     }
     await clock.sleep(100);
   }
-  return true;
+  return 'whole';
 }
 
 async function vouches(

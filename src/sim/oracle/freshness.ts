@@ -1,5 +1,5 @@
 import type { StreamKey } from '#core/model/stream';
-import type { RegionMachine } from '#sim/machine/region-machine';
+import type { OnlineReader } from '#ports/online-store';
 import { EPOCH_MS } from '#sim/machine/sim-clock';
 import type { Violations } from '#sim/oracle/violations';
 
@@ -15,6 +15,13 @@ interface Written {
   readonly atMs: number;
 }
 
+/** What is looked at of a region's machine. */
+interface ObservedRegion {
+  readonly name: string;
+  readonly wall: { readonly offsetMs: number };
+  readonly running: { readonly store: Pick<OnlineReader, 'record' | 'checkpoint'> } | undefined;
+}
+
 /** What a serving process reads of its store, as plain JSON. */
 interface PlainServingState {
   readonly state: string;
@@ -28,14 +35,14 @@ interface PlainServingState {
 export class FreshnessOracle {
   readonly #namespaces: readonly string[];
   readonly #violations: Violations;
-  readonly #regions: readonly RegionMachine[];
+  readonly #regions: readonly ObservedRegion[];
   readonly #written = new Map<string, Written[]>();
   #aheadMsMax = 0;
 
   constructor(options: {
     /** The active-active ones. */
     namespaces: readonly string[];
-    regions: readonly RegionMachine[];
+    regions: readonly ObservedRegion[];
     violations: Violations;
   }) {
     this.#namespaces = options.namespaces;
