@@ -351,10 +351,9 @@ export class Authority implements NamespaceAuthority {
       events: this.#events,
     });
     if (verdict === 'behind' && this.#eligibility.othersMayTakeOver()) {
-      const message = `this region lost a part of what it logged as hub of ${this.#config.namespace}: another is to take over`;
-      this.#notices.tell('epoch-left', 'error', message, { epoch: lease.record.epoch });
       this.#lostEpoch = lease.record.epoch;
-      return;
+      const message = `this region lost a part of what it logged as hub of ${this.#config.namespace}: another is to take over`;
+      return this.#notices.tell('epoch-left', 'error', message);
     }
     const whole = verdict === 'whole';
     const streams = whole ? last : this.#mintStreams();
@@ -392,6 +391,7 @@ export class Authority implements NamespaceAuthority {
         stamps: this.#stamps,
         clock: this.#clock,
         notices: this.#notices,
+        streams: won.streams,
       }),
     };
     this.#role = role;

@@ -13,6 +13,7 @@ export class Eligibility {
     readonly partitions: number;
     readonly automatic: boolean;
     readonly promotable: readonly string[];
+    readonly lossy: 'allow' | 'refuse';
   };
   readonly #state: { readonly log: NamespaceLog; readonly applier: Applier };
   readonly #stamps: Pick<StampGate, 'skew'>;
@@ -20,7 +21,13 @@ export class Eligibility {
 
   constructor(options: {
     region: string;
-    config: { namespace: string; partitions: number; automatic: boolean; promotable: readonly string[] };
+    config: {
+      namespace: string;
+      partitions: number;
+      automatic: boolean;
+      promotable: readonly string[];
+      lossy: 'allow' | 'refuse';
+    };
     log: NamespaceLog;
     applier: Applier;
     stamps: Pick<StampGate, 'skew'>;
@@ -40,9 +47,10 @@ export class Eligibility {
     return differ === undefined;
   }
 
-  /** Whether some other region takes over by itself when this one lets its lease lapse. */
+  /** Whether some other region takes over by itself, whatever is lost, when this one lets its lease lapse. */
   othersMayTakeOver(): boolean {
-    return this.#config.automatic && this.#config.promotable.some((name) => name !== this.#region);
+    const { automatic, lossy, promotable } = this.#config;
+    return automatic && lossy === 'allow' && promotable.some((name) => name !== this.#region);
   }
 
   /** Whether this region may take over by itself a lease that has lapsed. */

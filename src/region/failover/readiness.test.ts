@@ -33,6 +33,10 @@ async function standing(options: {
   partitions?: number;
   replayedWallMs?: number;
   wallMs?: number;
+  promotable?: readonly string[];
+  lossy?: 'allow' | 'refuse';
+  /** What peers announced of the streams of the epoch. */
+  announced?: number;
 }) {
   const clock = new HandClock(NOW);
   const { log: changeLog, journal } = new HeldDisk().open();
@@ -74,6 +78,7 @@ async function standing(options: {
     incomplete: () => undefined,
     projection: { reading: () => ({ wallMs: 0, counter: 0 }) },
     haltedReason: (stream: string) => (stream === OLD ? options.halted : undefined),
+    announcedHead: () => options.announced ?? 0,
     kick: () => undefined,
   } as unknown as Applier;
   const events = new EventList({ clock, log: QUIET });
@@ -86,13 +91,30 @@ async function standing(options: {
     namespace: 'flights',
     partitions: options.partitions ?? 1,
     automatic: true,
-    promotable: ['eu-west'],
+    promotable: options.promotable ?? ['eu-west'],
+    lossy: options.lossy ?? ('allow' as const),
   };
   const eligibility = new Eligibility({ region: 'eu-west', config, log, applier, stamps, notices });
   const acceptance = (): Acceptance =>
-    new Acceptance({ namespace: 'flights', log, applier, hlc, stamps, clock, notices });
+    new Acceptance({ namespace: 'flights', log, applier, hlc, stamps, clock, notices, streams: [] });
   return { clock, log, applier, eligibility, acceptance, audited, told: () => events.list() };
 }
+
+test('who lost a part of an epoch leaves it to others only where they take over whatever is lost', async () => {
+  const promotable = ['eu-west', 'us-east'];
+  const leaves = async (options: object): Promise<boolean> =>
+    (await standing({ held: 5, ...options })).eligibility.othersMayTakeOver();
+  assert.equal(await leaves({ promotable }), true);
+  assert.equal(await leaves({ promotable, lossy: 'refuse' }), false);
+  assert.equal(await leaves({}), false);
+});
+
+test('a holder that extends other streams than before waits for what peers hold of the earlier ones', async () => {
+  const { acceptance } = await standing({ held: 5, announced: 7 });
+  const entry = acceptance();
+  assert.equal(entry.due(), false);
+  assert.match(entry.waitsFor ?? '', /up to 0, others up to 7/);
+});
 
 test('a region with everything up to the seals applied may become hub and accept', async () => {
   const { eligibility, acceptance, log, applier, told } = await standing({ held: 5 });
