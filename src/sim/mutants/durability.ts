@@ -151,12 +151,20 @@ export const DURABILITY_MUTANTS: readonly Mutant[] = [
     faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one', 'isolate-hub-with-one'],
     oracles: ['I3', 'I4', 'I5'],
     tune: underLease,
-    edit: {
-      file: 'src/region/apply/applier.ts',
-      find: `        this.#checkpoints.clear();
-`,
-      put: '',
-    },
+    edit: [
+      {
+        file: 'src/region/apply/applier.ts',
+        find: `async #fillAgain(): Promise<void> {
+    this.#checkpoints.clear();`,
+        put: 'async #fillAgain(): Promise<void> {',
+      },
+      {
+        file: 'src/region/apply/applier.ts',
+        find: `reload(): void {
+    this.#checkpoints.clear();`,
+        put: 'reload(): void {',
+      },
+    ],
   },
   {
     name: 'batch-limit-off-by-one',

@@ -73,9 +73,9 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
     oracles: ['I2', 'I3', 'I4', 'I14'],
     tune: underLease,
     edit: {
-      file: 'src/region/apply/applier.ts',
-      find: `if (standing.kind !== 'sealed' || applied <= standing.seal) continue;`,
-      put: 'continue;',
+      file: 'src/region/apply/projection.ts',
+      find: "if (standing.kind === 'sealed' && applied > standing.seal) return",
+      put: "if (standing.kind === 'sealed' && applied < 0) return",
     },
   },
   {
