@@ -2,6 +2,8 @@ import { closeSync, fstatSync, fsyncSync, openSync, readSync, writeSync } from '
 
 /** Read at a time. */
 const CHUNK_BYTES = 8 * 1024 * 1024;
+/** A file of this length is looked through as a whole. */
+const WHOLE_BYTES_MAX = 1024 ** 3;
 /** Unit in which a file says how much of the disk it takes. */
 const BLOCK_BYTES = 512;
 
@@ -26,8 +28,8 @@ export function flipBitIn(file: string, text: Buffer): number {
 
 function placesOf(descriptor: number, text: Buffer): number[] {
   const { size: end, blocks } = fstatSync(descriptor);
-  // A data file is as long as its map; what is in use, and the reserve behind it, lie at its beginning.
-  const size = Math.min(end, blocks * BLOCK_BYTES);
+  // The file of a store is as long as its map; what is in use, and the reserve behind it, lie at its beginning.
+  const size = end <= WHOLE_BYTES_MAX ? end : Math.min(end, blocks * BLOCK_BYTES);
   const found = new Set<number>();
   const chunk = Buffer.alloc(CHUNK_BYTES);
   // Chunks overlap, so that nothing is missed where two of them meet.
