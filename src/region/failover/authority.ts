@@ -11,7 +11,7 @@ import { Acceptance } from '#region/failover/acceptance';
 import type { AuthorityConfig } from '#region/failover/authority-config';
 import { Eligibility } from '#region/failover/eligibility';
 import { acknowledgementStatus, EpochAcknowledgements } from '#region/failover/epoch-acknowledgements';
-import { judgeOwnLog, mintStreams, partitionOf } from '#region/failover/incarnation';
+import { judgeOwnLog, mintStreams, type OwnLogSurroundings, partitionOf } from '#region/failover/incarnation';
 import { LeaseWatch } from '#region/failover/lease-watch';
 import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import { PacedLoop } from '#region/failover/paced-loop';
@@ -48,7 +48,6 @@ export class Authority implements NamespaceAuthority {
   readonly #applier: Applier;
   readonly #hlc: HlcService;
   readonly #stamps: StampGate;
-  readonly #peers: Peers;
   readonly #events: EventList;
   readonly #audit: AuditLog;
   readonly #notices: StandingNotices;
@@ -61,6 +60,7 @@ export class Authority implements NamespaceAuthority {
   readonly #onStepDown: () => void;
   readonly #stopping = new AbortController();
   readonly #loop: PacedLoop;
+  readonly #surroundings: OwnLogSurroundings;
   readonly #mintStreams = () => mintStreams({ ...this.#config, region: this.#region, random: this.#random });
   #role: Role = { kind: 'follower' };
   #beatMs: number;
@@ -115,7 +115,7 @@ export class Authority implements NamespaceAuthority {
     this.#applier = options.applier;
     this.#hlc = options.hlc;
     this.#stamps = options.stamps;
-    this.#peers = options.peers;
+    this.#surroundings = options;
     this.#events = options.events;
     this.#audit = options.audit;
     this.#notices = new StandingNotices({ ...options, namespace: options.config.namespace });
@@ -340,16 +340,9 @@ export class Authority implements NamespaceAuthority {
   /** The record names this region already: it was restarted within its epoch, or its own change had an unknown outcome. */
   async #resume(lease: Lease): Promise<void> {
     this.#promoter.auditCompleted(lease.record);
-    const last = lease.record.streams.slice(-this.#config.partitions);
     if (this.#lostEpoch === lease.record.epoch) return;
-    const verdict = await judgeOwnLog({
-      lease,
-      streams: last,
-      log: this.#log,
-      peers: this.#peers,
-      clock: this.#clock,
-      events: this.#events,
-    });
+    const last = lease.record.streams.slice(-this.#config.partitions);
+    const verdict = await judgeOwnLog({ lease, streams: last, ...this.#surroundings });
     if (verdict === 'behind' && this.#eligibility.othersMayTakeOver()) {
       this.#lostEpoch = lease.record.epoch;
       const message = `this region lost a part of what it logged as hub of ${this.#config.namespace}: another is to take over`;

@@ -10,6 +10,14 @@ import type { Peers } from '#region/replicate/peers';
 export const VOUCH_WAIT_MS = 3000;
 const INSPECT_TIMEOUT_MS = 1000;
 
+/** Who can tell about this region's log. */
+export interface OwnLogSurroundings {
+  readonly log: NamespaceLog;
+  readonly peers: Peers;
+  readonly clock: Clock;
+  readonly events: EventList;
+}
+
 /**
  * `behind`: somebody saw more of a stream, or something else, than is here: part of it is lost. `unvouched`: nobody did, and
  * not everybody could be asked.
@@ -21,14 +29,9 @@ export type OwnLog = 'whole' | 'behind' | 'unvouched';
  * nothing that is not here. When one saw more or something else, or cannot be asked, the answer is no, and the holder goes
  * on under a new incarnation, which is always safe: a new incarnation reuses no seq.
  */
-export async function judgeOwnLog(options: {
-  readonly lease: Lease;
-  readonly streams: readonly StreamKey[];
-  readonly log: NamespaceLog;
-  readonly peers: Peers;
-  readonly clock: Clock;
-  readonly events: EventList;
-}): Promise<OwnLog> {
+export async function judgeOwnLog(
+  options: OwnLogSurroundings & { readonly lease: Lease; readonly streams: readonly StreamKey[] },
+): Promise<OwnLog> {
   const { lease, streams, log, peers, clock, events } = options;
   for (const stream of streams) {
     const reported = lease.record.reported[stream] ?? 0;
