@@ -185,24 +185,26 @@ export class Stage {
     for (const each of rest) this.workload.avoid(each, false);
   }
 
-  /** A write that a region has applied, and that is still the last of its key. */
-  async settledWrite(region: RegionName): Promise<number> {
-    let found: number | undefined;
+  /** Writes that a region has applied, and that are still the last of their keys; the latest first. */
+  async settledWrites(region: RegionName): Promise<number[]> {
+    let found: number[] = [];
     await until(`a write has settled in ${region}`, 20_000, async () => {
       const streams = (await this.topology.statuses()).get(region)?.streams ?? [];
       const applied = new Map(streams.map((each) => [each.stream, each.applied]));
       const writes = this.history.of('write').filter(({ outcome }) => outcome === 'ok');
       const last = new Map<number, number>();
       for (const { key, write } of writes) last.set(key, Math.max(last.get(key) ?? 0, write));
-      found = writes.findLast(
-        ({ key, write, positions }) =>
-          last.get(key) === write &&
-          positions !== null &&
-          Object.entries(positions).every(([stream, seq]) => (applied.get(stream) ?? 0) >= seq),
-      )?.write;
-      return found !== undefined;
+      found = writes
+        .filter(
+          ({ key, write, positions }) =>
+            last.get(key) === write &&
+            positions !== null &&
+            Object.entries(positions).every(([stream, seq]) => (applied.get(stream) ?? 0) >= seq),
+        )
+        .map(({ write }) => write);
+      return found.length > 0;
     });
-    return found!;
+    return found.reverse();
   }
 
   /** Waits until a region has ended by itself. */
