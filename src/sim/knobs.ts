@@ -169,7 +169,7 @@ export interface Knobs {
 }
 
 /** Faults in closer succession leave the clients nothing to do, ms. */
-const FAULT_INTERVAL_MS_MIN = 250;
+const FAULT_INTERVAL_MS_MIN = 200;
 
 /** Names of different lengths: the order of origins among equal stamps is by length first. */
 const REGIONS = ['ap-south', 'eu-west', 'us-east', 'af', 'south-america'];
@@ -191,7 +191,7 @@ function drawRetention(random: SeededRandom): NamespaceKnobs['retention'] {
 }
 
 export function drawKnobs(random: SeededRandom): Knobs {
-  const regions = REGIONS.slice(0, random.pick([3, 3, 3, 4, 5])).sort();
+  const regions = REGIONS.slice(0, random.pick([3, 3, 3, 3, 3, 4, 5])).sort();
   const leaseMs = random.logBetween(400, 4000);
   const retention = drawRetention(random.fork('gaps'));
   const namespaces = Array.from({ length: random.chance(0.25) ? 2 : 1 }, (_, index): NamespaceKnobs => {
@@ -254,7 +254,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     },
     sessions: drawSessions(random.fork('sessions')),
     faults: {
-      intervalMs: Math.max(FAULT_INTERVAL_MS_MIN, leaseMs * random.logBetween(0.15, 1.5)),
+      intervalMs: Math.max(FAULT_INTERVAL_MS_MIN, leaseMs * random.logBetween(0.11, 1.2)),
       lengthMs: leaseMs * random.logBetween(0.1, 3),
       downMs: leaseMs * random.logBetween(0.1, 3),
       kinds: kinds.length === 0 ? FAULT_KINDS : kinds,

@@ -39,10 +39,10 @@ const EVENTS_MAX = 6_000_000;
 const CLOCK_BOUND_MS = 500;
 const CLOCK_LOOK_MS = 25;
 /** How often after the heal it is looked whether all agree, ms. */
-const LOOK_MS = 500;
+const LOOK_MS = 1000;
 /** What is wrong with these once everything has arrived does not get right by itself. */
 const LASTING: ReadonlySet<Oracle> = new Set(['I3', 'I4', 'I5', 'I7', 'I9', 'I12', 'once']);
-const WRONG_LOOKS_MAX = 10;
+const WRONG_LOOKS_MAX = 6;
 /** How long they must go on agreeing, ms. */
 const STAY_MS = 4000;
 
@@ -121,7 +121,7 @@ export class Simulation {
       random: random.fork('machine'),
       network: this.network,
       disk: knobs.disk,
-      crash: { counts: this.pointCounts, target: this.#crashTarget },
+      crash: { counts: this.wantsPoints ? this.pointCounts : undefined, target: this.#crashTarget },
       lyingDisk: this.#mutant?.lyingDisk === true && name !== 'control',
       wall: {
         offsetMs: random.fork(`wall ${name}`).next() * knobs.faults.clockOffsetMsMax,

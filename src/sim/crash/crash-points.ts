@@ -41,7 +41,7 @@ export function pointName(role: CrashRole, label: string): string {
 export class CrashPoints {
   readonly #die: (kind: 'process' | 'machine') => void;
   readonly #role: () => CrashRole;
-  readonly #counts: PointCounts;
+  readonly #counts: PointCounts | undefined;
   readonly #target: { left: number; readonly at: CrashTarget } | undefined;
   /** Labels that this machine passed, for a nemesis to choose from. */
   readonly #seen = new Set<string>();
@@ -50,7 +50,7 @@ export class CrashPoints {
   constructor(options: {
     readonly role: () => CrashRole;
     /** Shared by all machines of a run. */
-    readonly counts: PointCounts;
+    readonly counts: PointCounts | undefined;
     readonly target?: { left: number; readonly at: CrashTarget } | undefined;
     readonly die: (kind: 'process' | 'machine') => void;
   }) {
@@ -63,11 +63,12 @@ export class CrashPoints {
   /** True when the machine died here: nothing of what comes next happened. */
   hit(label: string): boolean {
     this.#seen.add(label);
-    const role = this.#role();
-    const name = pointName(role, label);
-    this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
+    if (this.#counts !== undefined) {
+      const name = pointName(this.#role(), label);
+      this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
+    }
     const target = this.#target;
-    if (target !== undefined && target.at.label === label && target.at.role === role && --target.left === 0) {
+    if (target !== undefined && target.at.label === label && target.at.role === this.#role() && --target.left === 0) {
       this.#die(target.at.kind);
       return true;
     }

@@ -17,7 +17,8 @@ export interface MachineImage {
 
 /** Where machines may die, for all machines of a run together. */
 export interface CrashSetup {
-  readonly counts: PointCounts;
+  /** Undefined where nobody asks how often points were passed. */
+  readonly counts: PointCounts | undefined;
   readonly target: { left: number; readonly at: CrashTarget } | undefined;
 }
 

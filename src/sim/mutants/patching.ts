@@ -17,6 +17,8 @@ export function underLease(knobs: Knobs): Knobs {
   const namespaces = knobs.namespaces.slice(0, 1).map((namespace) => ({
     ...namespace,
     replication: 'active-passive' as const,
+    acknowledge: 0,
+    lossy: 'allow' as const,
     leaseMs,
     marginMs: leaseMs * 0.15,
   }));
