@@ -106,7 +106,10 @@ export class Applier {
   }
 
   start(): void {
-    for (const log of this.#namespaces.values()) log.onDurable(() => this.kick());
+    for (const log of this.#namespaces.values()) {
+      log.onDurable(() => this.kick());
+      log.onDamage = (stream, after, error) => this.halted.noteDamage(stream, after, error);
+    }
     this.#running = this.#run();
   }
 

@@ -37,7 +37,6 @@ export class HaltedStreams {
     } catch (caught) {
       const error = toAntipodeError(caught);
       if (error.code !== 'FRAME_CORRUPT') throw caught;
-      this.noteDamage(stream, from, error);
       this.#reasons.set(stream, `${error.code}: ${error.message}`);
       return [];
     }

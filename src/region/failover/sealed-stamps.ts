@@ -1,6 +1,8 @@
 import { decodeFrame, type Frame } from '#core/codec/frame';
+import { toAntipodeError } from '#core/errors';
 import type { StreamKey } from '#core/model/stream';
 import { compareHlc, type Hlc } from '#core/time/hlc';
+import type { LoggedFrame } from '#ports/change-log';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 
 /**
@@ -35,12 +37,26 @@ export function greatestReading(log: NamespaceLog): Hlc {
 function* framesOf(log: NamespaceLog, stream: StreamKey, last: number): Generator<Frame> {
   let after = Math.max(log.start(stream).seq, last - LOOK_BACK_CHANGES);
   while (after < last) {
-    const page = log.read(stream, after, PAGE_BYTES);
-    if (page.length === 0) return;
+    const page = pageAfter(log, stream, after);
+    if (page.length === 0) {
+      // A damaged frame tells nothing; what was applied of it is counted elsewhere.
+      const next = log.endAfter(stream, after);
+      if (next === undefined) return;
+      after = next;
+    }
     for (const { bytes, to } of page) {
       if (to > last) return;
       yield decodeFrame(bytes).frame;
       after = to;
     }
+  }
+}
+
+function pageAfter(log: NamespaceLog, stream: StreamKey, after: number): readonly LoggedFrame[] {
+  try {
+    return log.read(stream, after, PAGE_BYTES);
+  } catch (caught) {
+    if (toAntipodeError(caught).code !== 'FRAME_CORRUPT') throw caught;
+    return [];
   }
 }

@@ -1,7 +1,8 @@
 import type { z } from 'zod';
 import { FULL_CLASS } from '#core/codec/frame';
-import { AntipodeError } from '#core/errors';
+import { AntipodeError, toAntipodeError } from '#core/errors';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
+import type { LoggedFrame } from '#ports/change-log';
 import type { Clock } from '#ports/clock';
 import type { Channel } from '#ports/link-transport';
 import type { DurablePositions } from '#region/replicate/durable-positions';
@@ -224,9 +225,9 @@ export class LinkServer {
     while (!channel.closed && this.#creditBytes > 0 && this.#subscriptions.has(subscription.id)) {
       const standing = log.standing(stream);
       const limit = standing.kind === 'sealed' ? standing.seal : Number.MAX_SAFE_INTEGER;
-      const frames = log
-        .read(stream, subscription.sent, Math.min(PUMP_BYTES, this.#creditBytes))
-        .filter((frame) => frame.to <= limit);
+      const frames = readable(log, stream, subscription.sent, Math.min(PUMP_BYTES, this.#creditBytes)).filter(
+        (frame) => frame.to <= limit,
+      );
       if (frames.length === 0) return;
       let writable = true;
       for (const frame of frames) {
@@ -254,5 +255,15 @@ export class LinkServer {
       }
     }
     this.#rpc.oneWay('heads', 0, { streams, leases });
+  }
+}
+
+/** The next frames, none while the first of them is damaged here: it is not sent, and goes out once a good copy is in its place. */
+function readable(log: NamespaceLog, stream: StreamKey, after: number, maxBytes: number): readonly LoggedFrame[] {
+  try {
+    return log.read(stream, after, maxBytes);
+  } catch (caught) {
+    if (toAntipodeError(caught).code !== 'FRAME_CORRUPT') throw caught;
+    return [];
   }
 }

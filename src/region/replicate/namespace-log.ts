@@ -31,6 +31,8 @@ export class NamespaceLog {
   readonly #queued = new Map<StreamKey, StreamHead>();
   readonly #inFlight = new Set<Promise<void>>();
   readonly #durableWatchers = new Set<(stream: StreamKey) => void>();
+  /** Called when a frame that follows a position is found damaged on this disk, by whoever reads. */
+  onDamage: (stream: StreamKey, after: number, error: AntipodeError) => void = () => undefined;
   #lease: Lease | undefined;
   #promise: EpochPromise | undefined;
 
@@ -122,8 +124,9 @@ export class NamespaceLog {
   }
 
   /** Puts a good copy of a frame in the place of a damaged one. */
-  repair(stream: StreamKey, frame: LoggedFrame): Promise<void> {
-    return this.#guard(this.#log.repair(stream, frame));
+  async repair(stream: StreamKey, frame: LoggedFrame): Promise<void> {
+    await this.#guard(this.#log.repair(stream, frame));
+    for (const watcher of this.#durableWatchers) watcher(stream);
   }
 
   /** End counting writes on their way. */
@@ -135,8 +138,15 @@ export class NamespaceLog {
     return this.#log.hashAt(stream, seq);
   }
 
+  /** Throws FRAME_CORRUPT when the disk gives back the first frame changed: `onDamage` has been told then. */
   read(stream: StreamKey, afterSeq: number, maxBytes: number): LoggedFrame[] {
-    return this.#log.read(stream, afterSeq, maxBytes);
+    try {
+      return this.#log.read(stream, afterSeq, maxBytes);
+    } catch (caught) {
+      const error = toAntipodeError(caught);
+      if (error.code === 'FRAME_CORRUPT') this.onDamage(stream, afterSeq, error);
+      throw caught;
+    }
   }
 
   /** Wall time up to which every stamp given here is durable, ms: what a watermark may say together with the durable heads. */

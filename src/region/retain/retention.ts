@@ -256,7 +256,6 @@ export class Retention {
     } catch (caught) {
       const error = toAntipodeError(caught);
       if (error.code !== 'FRAME_CORRUPT') throw caught;
-      this.#applier.halted.noteDamage(stream, after, error);
       return [];
     }
   }
