@@ -60,7 +60,7 @@ export function regionConfig(project: Project, region: string): RegionConfig {
 function namespaceSetup(namespace: NamespaceConfig, promotable: readonly string[]): NamespaceSetup {
   const { name, partitions } = namespace;
   if (namespace.replication === 'active-active')
-    return { namespace: name, replication: namespace.replication, partitions };
+    return { namespace: name, replication: namespace.replication, partitions, retention: namespace.retention };
   return {
     namespace: name,
     replication: namespace.replication,
@@ -74,6 +74,7 @@ function namespaceSetup(namespace: NamespaceConfig, promotable: readonly string[
     acknowledge: namespace.acknowledge,
     acknowledgeWithinMs: namespace.acknowledgeWithinMs,
     lossy: namespace.lossy,
+    retention: namespace.retention,
   };
 }
 

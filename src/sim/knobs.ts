@@ -109,6 +109,7 @@ export const FAULT_KINDS = [
   'roll-back-disks',
   'wipe-disks',
   'lose-store',
+  'flip-log-bit',
   'step-clock',
   'drift-clock',
   'clock-back-at-restart',

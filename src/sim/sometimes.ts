@@ -59,6 +59,8 @@ export const SOMETIMES: readonly Sometimes[] = [
   event('backfill-completed', 'a gap was filled from the store of a peer'),
   event('backfill-interrupted', 'a backfill lost its peer, or its own store, on the way'),
   event('backfill-resumed', 'a backfill went on where a crash had left it'),
+  event('frame-damaged', 'a frame was read otherwise than it was written'),
+  event('frame-repaired', 'a damaged frame was replaced by the copy of a peer'),
   event('stream-reset', 'a mirror went on from where a copy began'),
   event('tail-found', 'a region held changes beyond a seal'),
   event('tail-replayed', 'a tail came to the new hub'),

@@ -10,6 +10,7 @@ const WORKERS_MAX = 64;
 const PARTITIONS_MAX = 64;
 const REGIONS_MAX = 32;
 const MIB = 1024 * 1024;
+const RETENTION_MS_MAX = 10 * 365 * 24 * 3600 * 1000;
 
 const folder = (what: string) =>
   z.string().min(1, 'the path is empty').max(1024, 'the path is too long').describe(what);
@@ -89,6 +90,19 @@ const namespaceSchema = z
       .describe(
         'Whether a region takes over when acknowledged writes may be left behind. Active-passive only. Default: allow with acknowledge local, else refuse.',
       ),
+    retention: z
+      .strictObject({
+        age: durationSchema({ minMs: 60_000, maxMs: RETENTION_MS_MAX })
+          .default(7 * 24 * 3600 * 1000)
+          .describe('Frames older than this leave the logs once every region has them. Default 7d.'),
+        bytes: sizeSchema({ minBytes: 64 * MIB, maxBytes: 1024 * 1024 * MIB })
+          .default(10 * 1024 * MIB)
+          .describe(
+            'Bytes of frames that a log keeps of the namespace. Beyond them the oldest leave it even if a region lacks them, which is then filled from the store of another. Default 10GiB.',
+          ),
+      })
+      .prefault({})
+      .describe('How long changes stay in the log of a region.'),
   })
   .meta({ description: 'How a group of feature views is replicated.' });
 

@@ -64,6 +64,7 @@ test('defaults are filled in', () => {
     tail: 'replay',
     acknowledge: 0,
     acknowledgeWithinMs: 5000,
+    retention: { ageMs: 7 * 24 * 3600 * 1000, bytes: 10 * 1024 ** 3 },
     lossy: 'allow',
   });
   assert.equal(value.project, 'demo');

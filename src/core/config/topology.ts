@@ -19,6 +19,12 @@ export interface RegionConfig {
   readonly priority: number;
 }
 
+/** How long changes stay in the log of a region. */
+export interface RetentionConfig {
+  readonly ageMs: number;
+  readonly bytes: number;
+}
+
 /** A namespace with a hub, which accepts all its writes. */
 export interface ActivePassiveConfig {
   readonly name: string;
@@ -33,6 +39,7 @@ export interface ActivePassiveConfig {
   readonly acknowledge: AcknowledgeRule;
   readonly acknowledgeWithinMs: number;
   readonly lossy: 'allow' | 'refuse';
+  readonly retention: RetentionConfig;
 }
 
 /** A namespace of which every region accepts writes. */
@@ -40,6 +47,7 @@ export interface ActiveActiveConfig {
   readonly name: string;
   readonly replication: 'active-active';
   readonly partitions: number;
+  readonly retention: RetentionConfig;
 }
 
 export type NamespaceConfig = ActivePassiveConfig | ActiveActiveConfig;
@@ -155,7 +163,8 @@ function replicationFaults(document: TopologyDocument): ConfigIssue[] {
 
 function namespaceWithDefaults(name: string, document: NamespaceDocument): NamespaceConfig {
   const { replication, partitions } = document;
-  if (replication === 'active-active') return { name, replication, partitions };
+  const retention = { ageMs: document.retention.age, bytes: document.retention.bytes };
+  if (replication === 'active-active') return { name, replication, partitions, retention };
   const acknowledge = document.acknowledge === 'local' ? 0 : (document.acknowledge ?? 0);
   return {
     name,
@@ -169,6 +178,7 @@ function namespaceWithDefaults(name: string, document: NamespaceDocument): Names
     acknowledge,
     acknowledgeWithinMs: document.acknowledgeWithin ?? 5000,
     lossy: document.lossy ?? (acknowledge === 0 ? 'allow' : 'refuse'),
+    retention,
   };
 }
 

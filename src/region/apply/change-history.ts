@@ -58,12 +58,12 @@ export class ChangeHistory {
   }
 
   #frameAt(log: HeldStreams, { stream, seq }: ChangePlace, replay?: ReplayedPart): KnownFrame | undefined {
-    const [logged] = log.read(stream, seq - 1, 1);
-    if (logged === undefined || logged.from >= seq) return undefined;
-    const name = `${stream}#${logged.to}`;
-    const known = this.#frames.get(name);
-    if (known !== undefined) return known;
     try {
+      const [logged] = log.read(stream, seq - 1, 1);
+      if (logged === undefined || logged.from >= seq) return undefined;
+      const name = `${stream}#${logged.to}`;
+      const known = this.#frames.get(name);
+      if (known !== undefined) return known;
       const { frame } = decodeFrame(logged.bytes);
       if (replay !== undefined && frame.replay === null) return undefined;
       const read = knownFrame(frame);

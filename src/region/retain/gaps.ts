@@ -17,7 +17,11 @@ export interface Gap {
  * What this region lacks of a namespace and cannot fetch frame by frame: a stream that begins above what is applied here,
  * in its own log or at every connected peer that has more of it; or one with a damaged frame of which nobody has a copy.
  */
-export function gapsOf(log: NamespaceLog, applier: Pick<Applier, 'checkpoint'>, links: Pick<Links, 'sources'>): Gap[] {
+export function gapsOf(
+  log: NamespaceLog,
+  applier: Pick<Applier, 'checkpoint' | 'halted'>,
+  links: Pick<Links, 'sources'>,
+): Gap[] {
   const gaps: Gap[] = [];
   const announced = links.sources(log.namespace);
   for (const stream of new Set([...log.streams(), ...announced.keys()])) {
@@ -30,6 +34,16 @@ export function gapsOf(log: NamespaceLog, applier: Pick<Applier, 'checkpoint'>, 
       continue;
     }
     const head = log.queuedHead(stream).seq;
+    const damagedAt = applier.halted.damaged().get(stream);
+    if (damagedAt !== undefined && damagedAt === applier.checkpoint(stream)) {
+      const copies = (announced.get(stream) ?? []).some(
+        (source) => source.start <= damagedAt && source.head > damagedAt,
+      );
+      const until = log.endAfter(stream, damagedAt);
+      const reason = `FRAME_CORRUPT: the frame of ${stream} after ${damagedAt} is damaged here, and no peer's log holds it`;
+      if (!copies && until !== undefined) gaps.push({ stream, until, reason });
+      continue;
+    }
     if (standing.kind === 'sealed' && head >= standing.seal) continue;
     const ahead = (announced.get(stream) ?? []).filter((source) => source.head > head);
     const start = Math.min(...ahead.map((source) => source.start));

@@ -1,6 +1,6 @@
 import { KvChangeLog } from '#adapters/kv/kv-change-log';
 import { MemoryKv } from '#adapters/memory/memory-kv';
-import type { ChangeLog } from '#ports/change-log';
+import type { ChangeLog, LoggedFrame } from '#ports/change-log';
 import type { FaultKind } from '#sim/knobs';
 import type { MachineImage } from '#sim/machine/machine';
 import type { RegionMachine } from '#sim/machine/region-machine';
@@ -19,6 +19,7 @@ export const DISK_FAULTS = [
   'roll-back-disks',
   'wipe-disks',
   'lose-store',
+  'flip-log-bit',
 ] as const satisfies readonly FaultKind[];
 export type DiskFault = (typeof DISK_FAULTS)[number];
 
@@ -83,9 +84,40 @@ export class DiskFaults {
         machine.store.replace(undefined);
         this.#c.restartLater(machine);
         return true;
+      case 'flip-log-bit':
+        return this.#flipBit(machine);
       default:
         return kind satisfies never;
     }
+  }
+
+  /** A frame reads otherwise than it was written. Where loss has a limit, another region's log holds it too. */
+  #flipBit(machine: RegionMachine): boolean {
+    const { random, regions, knobs, kernel } = this.#c;
+    const log = logOf(machine);
+    const streams = log.streams().filter((stream) => log.head(stream).seq > log.start(stream).seq);
+    if (streams.length === 0) return false;
+    const stream = random.pick(streams);
+    const ends: number[] = [];
+    for (let end = log.endAfter(stream, log.start(stream).seq); end !== undefined; end = log.endAfter(stream, end))
+      ends.push(end);
+    const end = random.pick(ends);
+    const others = regions.filter((other) => other !== machine).map(logOf);
+    if (knobs.mode !== 'safety' && !others.some((other) => reads(other, stream, end))) return false;
+    const table = machine.log.table('frames');
+    const numbers = machine.log.table('streams').get(Buffer.from(stream));
+    if (numbers === undefined) return false;
+    const key = Buffer.alloc(10);
+    key.writeUInt32BE(numbers.readUInt32BE(0), 0);
+    key.writeUIntBE(end, 4, 6);
+    const value = table.get(key);
+    if (value === undefined) return false;
+    const changed = Buffer.from(value);
+    const at = random.integer(changed.length);
+    changed[at] = (changed[at] as number) ^ (1 << random.integer(8));
+    table.set(key.toString('latin1'), changed);
+    kernel.note(machine.name, `a bit of the frame of ${stream} that ends at ${end} has flipped`);
+    return true;
   }
 
   #fill(machine: RegionMachine, disk: { full: boolean }): boolean {
@@ -137,9 +169,25 @@ function heldElsewhere(machine: RegionMachine, regions: readonly RegionMachine[]
     const { seq, hash } = own.head(stream);
     return others.some((other) => {
       const held = other.hashAt(stream, seq);
-      return held !== undefined && Buffer.from(hash).equals(held);
+      return held !== undefined && Buffer.from(hash).equals(held) && isReadable(other, stream);
     });
   });
+}
+
+/** Whether a log can give the frame that ends at `end`. */
+function reads(log: ChangeLog, stream: string, end: number): boolean {
+  return log.head(stream).seq >= end && log.start(stream).seq < end && isReadable(log, stream);
+}
+
+/** Whether all that a log holds of a stream is as it was written. */
+function isReadable(log: ChangeLog, stream: string): boolean {
+  let frames: readonly LoggedFrame[] = [];
+  try {
+    frames = log.read(stream, log.start(stream).seq, Number.MAX_SAFE_INTEGER);
+  } catch {
+    return false;
+  }
+  return (frames[frames.length - 1]?.to ?? log.start(stream).seq) === log.head(stream).seq;
 }
 
 /** The durable log on a machine's disk, whether its process runs or not. */
