@@ -381,6 +381,9 @@ export class Simulation {
       wallMs: () => readWall(machine.wall, this.kernel.nowMs),
       freshness: this.#freshness,
       conflicts: new ConflictHistory({ archive: this.#archive, views: this.#views }),
+      members: knobs.regions,
+      mayLeaveBehind:
+        knobs.faults.kinds.includes('flip-log-bit') || knobs.namespaces.some(({ retention }) => retention.bytes < 1e9),
     });
     this.histories.push(history);
     machine.setup = {

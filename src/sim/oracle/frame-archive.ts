@@ -15,6 +15,7 @@ interface ArchivedFrame {
 export class FrameArchive {
   readonly #violations: Violations;
   readonly #streams = new Map<StreamKey, Map<number, ArchivedFrame>>();
+  readonly #held = new Map<string, number>();
   readonly #decoded = new Map<string, DecodedFrame>();
   /** How far each region ever held each stream on disk. */
   readonly #farthest = new Map<StreamKey, Map<string, number>>();
@@ -36,6 +37,17 @@ export class FrameArchive {
     if (held === undefined) frames.set(to, { region, hash, from, bytes: Buffer.from(bytes) });
     else if (held.hash !== hash)
       this.#violations.add('I5', `${stream} ${to} is one frame at ${held.region} and another at ${region}`);
+  }
+
+  /** A region held the stream durably up to here. */
+  held(region: string, stream: StreamKey, to: number): void {
+    const name = `${region} ${stream}`;
+    this.#held.set(name, Math.max(to, this.#held.get(name) ?? 0));
+  }
+
+  /** How far a region held the stream at some time, whatever became of its disk. */
+  everHeld(region: string, stream: StreamKey): number {
+    return this.#held.get(`${region} ${stream}`) ?? 0;
   }
 
   /** The frames of (from, to], which a log may hold no more; fewer when they were never durable anywhere. */

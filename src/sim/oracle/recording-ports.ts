@@ -16,7 +16,10 @@ export function recordChangeLog(log: ChangeLog, history: RegionHistory): ChangeL
     size: (stream) => log.size(stream),
     hashAt: (stream, seq) => log.hashAt(stream, seq),
     endAfter: (stream, afterSeq) => log.endAfter(stream, afterSeq),
-    truncate: (stream, upTo) => log.truncate(stream, upTo),
+    truncate: (stream, upTo) => {
+      history.truncating(stream, upTo);
+      return log.truncate(stream, upTo);
+    },
     reset: (stream, head) => log.reset(stream, head).then(() => history.reset(stream, head.seq)),
     repair: (stream, frame) => log.repair(stream, frame),
     read: (stream, afterSeq, maxBytes) => log.read(stream, afterSeq, maxBytes),

@@ -53,6 +53,8 @@ export class RegionHistory {
   #greatest: Reading = { wallMs: 0, counter: -1 };
   #floor: Reading = { wallMs: 0, counter: -1 };
   readonly conflicts: ConflictHistory;
+  readonly #members: readonly string[];
+  readonly #mayLeaveBehind: boolean;
   appliedChanges = 0;
   /** When its disks last went back to an older copy of themselves. */
   rolledBackMs = Number.NEGATIVE_INFINITY;
@@ -69,8 +71,13 @@ export class RegionHistory {
     wallMs: () => number;
     freshness: FreshnessOracle;
     conflicts: ConflictHistory;
+    members: readonly string[];
+    /** Logs have no space for what a region lacks, or frames that cannot be read any more. */
+    mayLeaveBehind: boolean;
   }) {
     this.conflicts = options.conflicts;
+    this.#members = options.members;
+    this.#mayLeaveBehind = options.mayLeaveBehind;
     this.region = options.region;
     this.#kernel = options.kernel;
     this.#archive = options.archive;
@@ -148,6 +155,7 @@ export class RegionHistory {
     for (const frame of frames) this.#archive.keep(this.region, stream, frame);
     this.#held.set(stream, Math.max(this.#held.get(stream) ?? 0, ...frames.map(({ to }) => to)));
     const to = frames.at(-1)?.to;
+    if (to !== undefined) this.#archive.held(this.region, stream, to);
     if (to !== undefined && parseStreamKey(stream)?.origin === this.region)
       this.#freshness.written(this.region, { stream, to, atMs: this.#kernel.nowMs });
   }
@@ -163,6 +171,17 @@ export class RegionHistory {
   /** The log begins at a position instead of what it held. */
   reset(stream: StreamKey, seq: number): void {
     this.#held.set(stream, seq);
+    this.#archive.held(this.region, stream, seq);
+  }
+
+  /** Frames leave the log: while there is space for them, only such as every region held at some time (P12.1). */
+  truncating(stream: StreamKey, upTo: number): void {
+    if (this.#mayLeaveBehind) return;
+    for (const region of this.#members) {
+      const held = this.#archive.everHeld(region, stream);
+      if (held < upTo)
+        this.#violations.add('I1', `${this.region} lets go of ${stream} up to ${upTo}, ${region} held ${held} of it`);
+    }
   }
 
   /** Up to where the disks hold a stream, or did shortly ago: what was said then is still on its way. */
