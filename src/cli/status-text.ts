@@ -18,6 +18,7 @@ export function statusLines(observed: readonly Observed[]): string[] {
     ...section('NAMESPACES', namespaceTable(answered)),
     ...section('MEMBERS', memberTable(answered)),
     ...section('LINKS', linkTable(answered)),
+    ...section('BACKFILLS', backfillTable(answered)),
     ...section('TAILS', tailTable(answered)),
     ...section('HALTED STREAMS', haltedTable(answered)),
     ...section('PARKED STREAMS', parkedTable(answered)),
@@ -55,6 +56,23 @@ function regionTable(observed: readonly Observed[]): string[] {
       { title: 'READS', ...right },
       { title: '' },
     ],
+    rows,
+  );
+}
+
+/** Namespaces that lack what no log can give them, and how far they are filled. */
+function backfillTable(statuses: readonly RegionStatus[]): string[] {
+  const rows = statuses.flatMap(({ region, namespaces }) =>
+    namespaces.flatMap(({ namespace, backfill }) => {
+      if (backfill === null) return [];
+      const expected = backfill.rowsExpected === null ? '' : ` of at most ${formatCount(backfill.rowsExpected)}`;
+      const progress = `${formatCount(backfill.rows)} rows${expected}, ${formatBytes(backfill.bytes)}`;
+      return [[region, namespace, paint('yellow', backfill.phase), backfill.peer ?? '', progress, backfill.reason]];
+    }),
+  );
+  if (rows.length === 0) return [];
+  return formatTable(
+    ['REGION', 'NAMESPACE', 'PHASE', 'FROM', 'SO FAR', 'WHY'].map((title) => ({ title })),
     rows,
   );
 }

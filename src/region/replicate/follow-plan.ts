@@ -1,3 +1,6 @@
+import { parseStreamKey, type StreamKey } from '#core/model/stream';
+import type { NamespaceLog } from '#region/replicate/namespace-log';
+
 /** A relay is left for one that announces more only after it has sent nothing for so long, ms: heads are older than frames. */
 export const RELAY_QUIET_MS = 1000;
 
@@ -52,6 +55,26 @@ export function planFollowing(options: {
     return { follow, drop: current.filter((source) => source !== kept).map(({ peer }) => peer) };
   follow.push(best.peer);
   return { follow, drop: current.map(({ peer }) => peer) };
+}
+
+/**
+ * Why a stream cannot be taken from a peer that has more of it, or once sent more: as code and text. An origin that does
+ * not vouch for its own stream and ends below this mirror has lost what it sent.
+ */
+export function streamTrouble(
+  stream: StreamKey,
+  log: Pick<NamespaceLog, 'standing' | 'head' | 'queuedHead'>,
+  source: Source,
+): string | undefined {
+  const standing = log.standing(stream);
+  const head = log.queuedHead(stream).seq;
+  const wanted = standing.kind === 'open' || (standing.kind === 'sealed' && head < standing.seal);
+  if (wanted && source.head > head && source.start > head)
+    return `STREAM_TRUNCATED: ${stream} begins at ${source.start} at ${source.peer}, above ${head}`;
+  const own = parseStreamKey(stream)?.origin === source.peer;
+  if (own && standing.kind === 'open' && !source.vouches && source.head < log.head(stream).seq)
+    return `STREAM_SHRUNK: ${stream} ends at ${source.head} at ${source.peer}, which sent it up to ${head}`;
+  return undefined;
 }
 
 function furthest(sources: readonly Source[]): Source | undefined {

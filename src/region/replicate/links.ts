@@ -8,7 +8,7 @@ import type { AuditLog } from '#region/audit/audit-log';
 import type { PeerClocks } from '#region/clocks/peer-clocks';
 import type { EventList } from '#region/observe/events';
 import type { DurablePositions } from '#region/replicate/durable-positions';
-import { planFollowing } from '#region/replicate/follow-plan';
+import { planFollowing, streamTrouble } from '#region/replicate/follow-plan';
 import { type AnnouncedStream, LinkClient, type LinkObserver } from '#region/replicate/link-client';
 import { LinkServer } from '#region/replicate/link-server';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
@@ -163,7 +163,24 @@ export class Links implements Peers, LinkObserver {
   }
 
   status(): LinkStatus[] {
-    return [...this.#clients.values()].map((client) => client.status());
+    return [...this.#clients.values()].map((client) => {
+      const status = client.status();
+      const reason = status.state === 'connected' ? this.#streamTrouble(client) : undefined;
+      return reason === undefined ? status : { ...status, state: 'stopped' as const, reason };
+    });
+  }
+
+  /** Why a stream cannot be taken from a connected peer although it has it, or had it: as code and text. */
+  #streamTrouble(client: LinkClient): string | undefined {
+    for (const log of this.#namespaces.values()) {
+      for (const stream of client.streams(log.namespace)) {
+        const source = client.sourceOf(stream);
+        if (source === undefined) continue;
+        const trouble = streamTrouble(stream, log, source);
+        if (trouble !== undefined) return trouble;
+      }
+    }
+    return undefined;
   }
 
   extendsItself(stream: StreamKey): boolean {

@@ -43,6 +43,22 @@ export async function regionMetrics(status: RegionStatus): Promise<string> {
   gauge('antipode_store_bytes', 'Size of the online store.', { region }, status.store.bytes);
   gauge('antipode_log_bytes', 'Size of the log that holds all streams.', { region }, status.log.bytes);
   gauge(
+    'antipode_snapshot_timestamp_seconds',
+    'When the newest copy of the store beside the log was taken; 0 when there is none.',
+    { region },
+    (status.log.snapshot?.atMs ?? 0) / 1000,
+  );
+  gauge('antipode_snapshot_bytes', 'Size of that copy.', { region }, status.log.snapshot?.bytes ?? 0);
+  gauge(
+    'antipode_backfilling',
+    'Namespaces that lack what no log can give them: 1 from when it is found until all of it is here and durable.',
+    { region },
+    status.namespaces.filter(({ backfill }) => backfill !== null).length,
+  );
+  counter('antipode_backfill_completed_total', 'Backfills that filled a gap.', { region }, status.backfills.completed);
+  counter('antipode_backfill_rows_total', 'Rows that came by backfills.', { region }, status.backfills.rows);
+  counter('antipode_backfill_bytes_total', 'Bytes that came by backfills.', { region }, status.backfills.bytes);
+  gauge(
     'antipode_tails',
     'Tails that are kept or being replayed.',
     { region },
