@@ -41,6 +41,8 @@ function faults(change: (document: Sample) => void): string[] {
 
 const set = (target: object | undefined, values: object) => Object.assign(target as object, values);
 
+const retention = { ageMs: 7 * 24 * 3600 * 1000, bytes: 10 * 1024 ** 3 };
+
 test('defaults are filled in', () => {
   const value = config();
   assert.deepEqual(value.regions['us-east'], {
@@ -64,7 +66,7 @@ test('defaults are filled in', () => {
     tail: 'replay',
     acknowledge: 0,
     acknowledgeWithinMs: 5000,
-    retention: { ageMs: 7 * 24 * 3600 * 1000, bytes: 10 * 1024 ** 3 },
+    retention,
     lossy: 'allow',
   });
   assert.equal(value.project, 'demo');
@@ -85,7 +87,7 @@ test('defaults are filled in', () => {
 
 test('an active-active namespace has partitions and no hub', () => {
   const { namespaces } = config((d) => set(d.namespaces, { flights: { replication: 'active-active', partitions: 4 } }));
-  assert.deepEqual(namespaces['flights'], { name: 'flights', replication: 'active-active', partitions: 4 });
+  assert.deepEqual(namespaces['flights'], { name: 'flights', replication: 'active-active', partitions: 4, retention });
 });
 
 test('a link override holds for its direction only', () => {

@@ -106,10 +106,8 @@ export class Applier {
   }
 
   start(): void {
-    for (const log of this.#namespaces.values()) {
-      log.onDurable(() => this.kick());
-      log.onDamage = (stream, after, error) => this.halted.noteDamage(stream, after, error);
-    }
+    for (const log of this.#namespaces.values()) log.onDurable(() => this.kick());
+    this.halted.watch(this.#namespaces.values());
     this.#running = this.#run();
   }
 

@@ -15,6 +15,11 @@ export class HaltedStreams {
     this.#events = events;
   }
 
+  /** Hears of damage from whoever reads these logs. */
+  watch(logs: Iterable<NamespaceLog>): void {
+    for (const log of logs) log.onDamage = (stream, after, error) => this.noteDamage(stream, after, error);
+  }
+
   has(stream: StreamKey): boolean {
     return this.#reasons.has(stream);
   }

@@ -57,6 +57,12 @@ export function planFollowing(options: {
   return { follow, drop: current.map(({ peer }) => peer) };
 }
 
+/** As code and text; `stops` when the stream cannot go on from this peer. */
+export interface StreamTrouble {
+  readonly reason: string;
+  readonly stops: boolean;
+}
+
 /**
  * Why a stream cannot be taken from a peer that has more of it, or once sent more: as code and text. An origin that does
  * not vouch for its own stream and ends below this mirror has lost what it sent.
@@ -65,15 +71,21 @@ export function streamTrouble(
   stream: StreamKey,
   log: Pick<NamespaceLog, 'standing' | 'head' | 'queuedHead'>,
   source: Source,
-): string | undefined {
+): StreamTrouble | undefined {
   const standing = log.standing(stream);
   const head = log.queuedHead(stream).seq;
   const wanted = standing.kind === 'open' || (standing.kind === 'sealed' && head < standing.seal);
   if (wanted && source.head > head && source.start > head)
-    return `STREAM_TRUNCATED: ${stream} begins at ${source.start} at ${source.peer}, above ${head}`;
+    return {
+      stops: true,
+      reason: `STREAM_TRUNCATED: ${stream} begins at ${source.start} at ${source.peer}, above ${head}`,
+    };
   const own = parseStreamKey(stream)?.origin === source.peer;
   if (own && standing.kind === 'open' && !source.vouches && source.head < log.head(stream).seq)
-    return `STREAM_SHRUNK: ${stream} ends at ${source.head} at ${source.peer}, which sent it up to ${head}`;
+    return {
+      stops: false,
+      reason: `STREAM_SHRUNK: ${stream} ends at ${source.head} at ${source.peer}, which sent it up to ${head}`,
+    };
   return undefined;
 }
 

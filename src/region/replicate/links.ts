@@ -8,7 +8,7 @@ import type { AuditLog } from '#region/audit/audit-log';
 import type { PeerClocks } from '#region/clocks/peer-clocks';
 import type { EventList } from '#region/observe/events';
 import type { DurablePositions } from '#region/replicate/durable-positions';
-import { planFollowing, streamTrouble } from '#region/replicate/follow-plan';
+import { planFollowing, type StreamTrouble, streamTrouble } from '#region/replicate/follow-plan';
 import { type AnnouncedStream, LinkClient, type LinkObserver } from '#region/replicate/link-client';
 import { LinkServer } from '#region/replicate/link-server';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
@@ -165,13 +165,14 @@ export class Links implements Peers, LinkObserver {
   status(): LinkStatus[] {
     return [...this.#clients.values()].map((client) => {
       const status = client.status();
-      const reason = status.state === 'connected' ? this.#streamTrouble(client) : undefined;
-      return reason === undefined ? status : { ...status, state: 'stopped' as const, reason };
+      const trouble = status.state === 'connected' ? this.#streamTrouble(client) : undefined;
+      if (trouble === undefined) return status;
+      return { ...status, state: trouble.stops ? ('stopped' as const) : status.state, reason: trouble.reason };
     });
   }
 
   /** Why a stream cannot be taken from a connected peer although it has it, or had it: as code and text. */
-  #streamTrouble(client: LinkClient): string | undefined {
+  #streamTrouble(client: LinkClient): StreamTrouble | undefined {
     for (const log of this.#namespaces.values()) {
       for (const stream of client.streams(log.namespace)) {
         const source = client.sourceOf(stream);
