@@ -37,7 +37,8 @@ function request(codec: ViewCodec, changes: IngestChange[], producer?: Producer)
 }
 
 suite('merging, from the request to the stores of all regions', () => {
-  const topology = new InProcessTopology({ views: [PROFILE, BEST, CLICKS].map(({ view }) => view) });
+  const views = [PROFILE, BEST, CLICKS].map(({ view }) => view);
+  const topology = new InProcessTopology({ views, leaseMs: 6000 });
   before(async () => {
     await topology.start();
     await topology.until(async () => (await topology.region('us-east').status()).namespaces[0]?.accepting === true);

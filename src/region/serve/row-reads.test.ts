@@ -171,7 +171,7 @@ suite('clocks', () => {
         () => false,
       );
     }, 15_000);
-    await topology.until(async () => (await region.status()).namespaces[0]?.accepting === true, 5000);
+    await topology.until(async () => (await region.status()).namespaces[0]?.accepting === true, 15_000);
     assert.equal((await region.ingest(write('SFO', 1n, 1_000_000))).hub, 'us-east');
   });
 
