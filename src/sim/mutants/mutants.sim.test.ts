@@ -13,7 +13,7 @@ const SMOKE = [
   'keep-first',
   'forget-idempotency',
   'counter-stands-still',
-  'mirror-beyond-seal',
+  'checkpoint-before-data',
   'serve-before-durable',
   'trust-any-store',
   'control-ignores-revision',

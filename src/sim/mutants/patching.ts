@@ -41,6 +41,18 @@ export function waitingForOne(knobs: Knobs): Knobs {
   return { ...tuned, namespaces, sessions: { ...tuned.sessions, count: 0 } };
 }
 
+/** The same, with a lease next to which a promotion takes no time. */
+export function underLongLease(knobs: Knobs): Knobs {
+  const tuned = underLease(knobs);
+  return {
+    ...tuned,
+    namespaces: tuned.namespaces.map((one) => ({ ...one, leaseMs: 4000, marginMs: 400 })),
+    faults: { ...tuned.faults, intervalMs: 6000, lengthMs: 8000 },
+    controlDeadlineMs: 1000,
+    faultsMs: 30_000,
+  };
+}
+
 /** The same, with a lease that leaves little room for what goes on beside it. */
 export function underTightLease(knobs: Knobs): Knobs {
   const { namespaces, ...rest } = underLease(knobs);
