@@ -23,6 +23,7 @@ function crowded(knobs: Knobs): Knobs {
 export const GAPS_MUTANTS: readonly Mutant[] = [
   {
     name: 'truncate-without-snapshot',
+    firstSeeds: [2],
     bug: 'Frames leave the log although no durable snapshot holds them.',
     faults: ['power-loss', 'lose-store', 'crash-machine'],
     oracles: ['I1', 'I4', 'I5', 'I14'],
@@ -35,6 +36,7 @@ export const GAPS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'truncate-without-members',
+    firstSeeds: [3],
     bug: 'Frames leave the log whether the other regions hold them or not.',
     faults: ['isolate', 'crash-region', 'cut-one-way'],
     oracles: ['I1'],
@@ -47,10 +49,14 @@ export const GAPS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'backfill-to-its-end',
+    firstSeeds: [7],
     bug: 'After a backfill the streams go on from where the peer was at its end, not at its beginning.',
     faults: ['wipe-disks', 'wipe-disks', 'crash-region'],
     oracles: ['I3', 'I4', 'I5', 'I14'],
-    tune: crowded,
+    tune: (knobs) => {
+      const tuned = crowded(knobs);
+      return { ...tuned, workload: { ...tuned.workload, keys: 200, hotShare: 0 } };
+    },
     edit: {
       file: 'src/region/retain/backfiller.ts',
       find: 'if (seq > this.#applier.checkpoint(stream)) checkpoints.set(stream, seq);',
@@ -59,6 +65,7 @@ export const GAPS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'skip-chunk-at-resume',
+    firstSeeds: [3],
     bug: 'A backfill goes on one chunk too far, now and then.',
     faults: ['wipe-disks'],
     oracles: ['I3', 'I4'],
@@ -74,7 +81,10 @@ export const GAPS_MUTANTS: readonly Mutant[] = [
     bug: 'Rows that came by a copy are taken for no more than the vector at which the copy began, whatever seal comes.',
     faults: ['lose-store', 'isolate-hub-with-one', 'isolate-hub', 'crash-hub'],
     oracles: ['I2', 'I3', 'I4', 'I5'],
-    tune: crowded,
+    tune: (knobs) => {
+      const tuned = crowded(knobs);
+      return { ...tuned, workload: { ...tuned.workload, keys: 200, hotShare: 0 } };
+    },
     edit: [
       {
         file: 'src/region/apply/projection.ts',
@@ -90,6 +100,7 @@ export const GAPS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'apply-over-damage',
+    firstSeeds: [2],
     bug: 'A frame that the disk gives back changed is passed over.',
     faults: ['flip-log-bit', 'lose-store', 'crash-machine'],
     oracles: ['I3', 'I4', 'I5', 'health'],
@@ -105,6 +116,7 @@ export const GAPS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'serve-damage',
+    firstSeeds: [2],
     bug: 'The checksum of stored frames is not looked at: what the disk gives back is applied and sent.',
     faults: ['flip-log-bit', 'lose-store', 'crash-machine', 'isolate'],
     oracles: ['I3', 'I4', 'I5', 'I14', 'health'],

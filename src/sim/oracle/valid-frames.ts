@@ -1,5 +1,5 @@
 import type { StreamKey } from '#core/model/stream';
-import type { ChangeLog } from '#ports/change-log';
+import type { ChangeLog, LoggedFrame } from '#ports/change-log';
 import type { DecodedFrame } from '#sim/oracle/decoded-frame';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
 import { limitOf, type PlainLease, streamsOf } from '#sim/oracle/lease-view';
@@ -36,11 +36,12 @@ export function validFrames(lease: PlainLease, logs: readonly NamedLog[], archiv
     }
     if (position !== start)
       faults.push(`${stream} begins at ${start} in the log of ${fullest.region}, ${position} was held`);
-    for (const { from, to, bytes } of fullest.log.read(stream, start, Number.MAX_SAFE_INTEGER)) {
+    for (const frame of framesOf(fullest.log, stream, start, archive)) {
+      const { from, to } = frame;
       if (to > end) break;
       if (from !== position) faults.push(`${stream} in the log of ${fullest.region} jumps from ${position} to ${from}`);
       position = to;
-      frames.push(archive.decode(bytes));
+      frames.push(frame);
     }
     if (position !== end)
       faults.push(`${stream} is sealed at ${end}, ${fullest.region} holds most of it: up to ${position}`);
@@ -55,9 +56,38 @@ export function tailFrames(lease: PlainLease, logs: readonly NamedLog[], archive
     for (const stream of log.streams()) {
       const limit = limitOf(lease, stream);
       if (limit === undefined || limit === 'open') continue;
-      for (const { bytes } of log.read(stream, Math.max(limit, log.start(stream).seq), Number.MAX_SAFE_INTEGER))
-        frames.push(archive.decode(bytes));
+      for (const frame of framesOf(log, stream, Math.max(limit, log.start(stream).seq), archive)) frames.push(frame);
     }
   }
   return frames;
+}
+
+/**
+ * What a log holds after a position. A frame that the disk has changed, and that nobody had to read since, is known from
+ * when it was written: the engine finds such damage when it reads, not before.
+ */
+function* framesOf(
+  log: ChangeLog,
+  stream: StreamKey,
+  after: number,
+  archive: FrameArchive,
+): Generator<DecodedFrame, void, undefined> {
+  for (
+    let position = after, end = log.endAfter(stream, after);
+    end !== undefined;
+    end = log.endAfter(stream, position)
+  ) {
+    const held = readable(log, stream, position);
+    if (held.length > 0) for (const { bytes } of held) yield archive.decode(bytes);
+    else yield* archive.between(stream, position, end);
+    position = held[held.length - 1]?.to ?? end;
+  }
+}
+
+function readable(log: ChangeLog, stream: StreamKey, after: number): readonly LoggedFrame[] {
+  try {
+    return log.read(stream, after, Number.MAX_SAFE_INTEGER);
+  } catch {
+    return [];
+  }
 }
