@@ -16,7 +16,7 @@ import type { ConflictWatch, WatchedBatch } from '#region/apply/conflict-watch';
 import { ExpiryCuts } from '#region/apply/expiry-cuts';
 import { HaltedStreams } from '#region/apply/halted-streams';
 import { Parking } from '#region/apply/parking';
-import { gapOf, type Projection } from '#region/apply/projection';
+import type { Projection } from '#region/apply/projection';
 import {
   encodeJsonRecord,
   idempotencyKey,
@@ -445,7 +445,7 @@ export class Applier {
   #caughtUp(): boolean {
     for (const log of this.#namespaces.values()) {
       if (!log.judged && log.streams().length > 0) return false;
-      if (log.streams().some((stream) => gapOf(log, stream, this.checkpoint(stream)) !== undefined)) return false;
+      if (log.streams().some((stream) => this.halted.lacks(log, stream, this.checkpoint(stream)))) return false;
     }
     return true;
   }

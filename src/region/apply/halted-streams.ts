@@ -1,6 +1,7 @@
 import { type AntipodeError, toAntipodeError } from '#core/errors';
 import type { StreamKey } from '#core/model/stream';
 import type { LoggedFrame } from '#ports/change-log';
+import { gapOf } from '#region/apply/projection';
 import type { EventList } from '#region/observe/events';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 
@@ -9,6 +10,8 @@ export class HaltedStreams {
   readonly #reasons = new Map<StreamKey, string>();
   /** After which position the damaged frame of a stream stands. */
   readonly #damaged = new Map<StreamKey, number>();
+  /** Of the damaged ones, those of which no connected peer had a copy. */
+  readonly #without = new Set<StreamKey>();
   readonly #events: EventList;
 
   constructor(events: EventList) {
@@ -58,8 +61,24 @@ export class HaltedStreams {
     return this.#damaged;
   }
 
+  /** All connected peers were asked for a copy of the damaged frame, and none had one. */
+  noCopy(stream: StreamKey): void {
+    if (this.#damaged.has(stream)) this.#without.add(stream);
+  }
+
+  /** Whether the next frame to apply is damaged, and nobody is known to have a copy. */
+  hasNoCopy(stream: StreamKey): boolean {
+    return this.#without.has(stream);
+  }
+
+  /** What comes next of the stream is missing here, and has to come from elsewhere. */
+  lacks(log: NamespaceLog, stream: StreamKey, applied: number): boolean {
+    return gapOf(log, stream, applied) !== undefined || this.#damaged.get(stream) === applied;
+  }
+
   /** A good copy is in the log, or the changes came some other way. */
   repaired(stream: StreamKey): void {
+    this.#without.delete(stream);
     if (this.#damaged.delete(stream)) this.#reasons.delete(stream);
   }
 }

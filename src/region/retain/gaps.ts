@@ -36,12 +36,9 @@ export function gapsOf(
     const head = log.queuedHead(stream).seq;
     const damagedAt = applier.halted.damaged().get(stream);
     if (damagedAt !== undefined && damagedAt === applier.checkpoint(stream)) {
-      const copies = (announced.get(stream) ?? []).some(
-        (source) => source.start <= damagedAt && source.head > damagedAt,
-      );
       const until = log.endAfter(stream, damagedAt);
       const reason = `FRAME_CORRUPT: the frame of ${stream} after ${damagedAt} is damaged here, and no peer's log holds it`;
-      if (!copies && until !== undefined) gaps.push({ stream, until, reason });
+      if (applier.halted.hasNoCopy(stream) && until !== undefined) gaps.push({ stream, until, reason });
       continue;
     }
     if (standing.kind === 'sealed' && head >= standing.seal) continue;

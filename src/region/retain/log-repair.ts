@@ -75,8 +75,8 @@ export class LogRepair {
     const to = this.#log.endAfter(stream, after);
     // Gone meanwhile: retention has cut it off, or a backfill has begun the stream anew.
     if (to === undefined) return this.#applier.repaired(stream);
-    for (const peer of this.#links.names) {
-      if (!this.#links.connected(peer)) continue;
+    const connected = this.#links.names.filter((peer) => this.#links.connected(peer));
+    for (const peer of connected) {
       const copy = await this.#fetch(peer, stream, after, to);
       if (copy === undefined) continue;
       await this.#log.repair(stream, copy);
@@ -86,6 +86,7 @@ export class LogRepair {
       this.#audit.note(this.#region, 'frame-repaired', { stream, from: after, to, peer });
       return;
     }
+    if (connected.length > 0) this.#applier.halted.noCopy(stream);
   }
 
   /** The peer's copy of the frame, when it has one that fits between its neighbours here. */

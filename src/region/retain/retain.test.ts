@@ -108,3 +108,30 @@ test('a member that is away keeps frames, until there is no space for them', () 
     await topology.until(() => happened(topology, 'ap-south', 'backfill-completed'), 20_000);
     await topology.until(async () => topology.storedRows('ap-south').join() === topology.storedRows('us-east').join());
   }));
+
+test('a frame that the disk gives back changed is replaced by the copy of a peer, and applied then', () =>
+  withTopology({ ageMs: 3_600_000, bytes: 1e9 }, async (topology, write) => {
+    await write(60);
+    await topology.until(async () => topology.storedRows('ap-south').join() === topology.storedRows('us-east').join());
+    await topology.stopRegion('ap-south');
+    topology.loseStore('ap-south');
+    topology.damageFrame('ap-south', 20);
+    await topology.startRegion('ap-south');
+    await topology.until(() => happened(topology, 'ap-south', 'frame-repaired'));
+    await topology.until(async () => topology.storedRows('ap-south').join() === topology.storedRows('us-east').join());
+    assert.ok(await happened(topology, 'ap-south', 'frame-damaged'));
+  }));
+
+test('a damaged frame of which no log has a copy is made good from the store of a peer', () =>
+  withTopology({ ageMs: 3_600_000, bytes: 1e9 }, async (topology, write) => {
+    await write(60);
+    for (const name of REGIONS)
+      await topology.until(async () => topology.storedRows(name).join() === topology.storedRows('us-east').join());
+    for (const name of ['ap-south', 'eu-west']) await topology.stopRegion(name);
+    for (const name of REGIONS) topology.damageFrame(name, 20);
+    topology.loseStore('ap-south');
+    for (const name of ['ap-south', 'eu-west']) await topology.startRegion(name);
+    await topology.until(() => happened(topology, 'ap-south', 'backfill-completed'), 20_000);
+    await topology.until(async () => topology.storedRows('ap-south').join() === topology.storedRows('us-east').join());
+    await topology.until(async () => (await status(topology, 'ap-south')).state === 'serving');
+  }));

@@ -170,6 +170,15 @@ export class InProcessTopology {
     if (disks !== undefined) this.#disks.set(name, { log: disks.log, store: new MemoryDisk() });
   }
 
+  /** Flips a bit in the `index`th frame of the region's log. */
+  damageFrame(name: string, index: number): void {
+    const table = this.#disks.get(name)?.log.table('frames');
+    const [key, value] = [...(table?.entries({}) ?? [])][index] ?? [];
+    if (table === undefined || key === undefined || value === undefined) throw new Error(`${name} has no such frame`);
+    value[value.length - 1] = (value[value.length - 1] as number) ^ 1;
+    table.set(key.toString('latin1'), value);
+  }
+
   /** All stored rows of a region, as text. */
   storedRows(name: string): string[] {
     const disk = this.#disks.get(name);
