@@ -90,6 +90,8 @@ export class Simulation {
   readonly #sync: SyncAcknowledged;
   readonly #finalStates = new Map<string, FinalState>();
   readonly #freshness: FreshnessOracle;
+  /** Members that began an incarnation while a peer was silent. */
+  readonly #unheard = new Set<string>();
   readonly #mutant: Mutant | undefined;
   #clocksApartMs = 0;
 
@@ -186,6 +188,7 @@ export class Simulation {
       merge: this.#merge,
       writes: this.clients.writes,
       archive: this.#archive,
+      unheard: this.#unheard,
     });
   }
 
@@ -404,6 +407,8 @@ export class Simulation {
           this.#candidates.add(name);
           if (this.#candidates.size > 1) this.kernel.moment('two-candidates');
         } else if (event.startsWith('promotion-') || event === 'region-started') this.#candidates.delete(name);
+        // What a silent peer alone held of its keys it cannot know (P10).
+        if (event === 'incarnation-begun' && message.includes('without the word of')) this.#unheard.add(name);
         const state = event === 'rebuild-started' && message.includes('seal') ? 'rebuild-beyond-seal' : event;
         this.logEvents.set(state, (this.logEvents.get(state) ?? 0) + 1);
         if (FAULT_EVENTS.has(event)) this.violations.add('health', `${name} reports ${event}: ${message}`);

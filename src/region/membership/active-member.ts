@@ -325,11 +325,14 @@ export class ActiveMember implements NamespaceAuthority {
   #tellOfMint(own: OwnIncarnation, stored: StoredMember | undefined, recalls: readonly Recall[]): void {
     const { namespace } = this.#config;
     const ahead = this.#peers.names.filter((_, index) => recalls[index]?.word === 'ahead');
+    const silent = this.#peers.names.filter((_, index) => recalls[index]?.word === 'silent');
     const first = own.life === 1 && ahead.length === 0;
     const details = { life: own.life, stream: own.streams[0] ?? '', control: stored !== undefined };
+    const why = ahead.length === 0 ? 'its log is not vouched for' : `${ahead.join(', ')} held more than its log`;
+    const without = silent.length === 0 ? '' : `, without the word of ${silent.join(', ')}`;
     const message = first
-      ? `this region begins its streams of ${namespace}`
-      : `this region goes on with new streams of ${namespace}${ahead.length === 0 ? ': its log is not vouched for' : `: ${ahead.join(', ')} held more of the old ones than its log`}`;
+      ? `this region begins its streams of ${namespace}${without}`
+      : `this region goes on with new streams of ${namespace}: ${why}${without}`;
     this.#notices.tell('incarnation-begun', first ? 'info' : 'warning', message, details);
   }
 

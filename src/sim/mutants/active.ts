@@ -21,6 +21,27 @@ function everywhere(knobs: Knobs): Knobs {
   };
 }
 
+/** Disks are replaced only while others hold all that is on them: little is on its way, and copies are soon old. */
+function oftenReplaced(knobs: Knobs): Knobs {
+  return {
+    ...everywhere(knobs),
+    network: { ...knobs.network, oneWayMsMin: 0.5, oneWayMsMax: 2, jitterMs: 0.1, spikeChance: 0 },
+    disk: { ...knobs.disk, fsyncMs: 0.2, applyMs: 0.1 },
+    workload: { ...knobs.workload, intervalMs: 60 },
+    faults: { ...knobs.faults, intervalMs: 500, downMs: 100, clockOffsetMsMax: 20 },
+  };
+}
+
+/** Members restart while others are away for longer than they wait, and what was missed takes a while to be applied. */
+function longAway(knobs: Knobs): Knobs {
+  return {
+    ...everywhere(knobs),
+    disk: { ...knobs.disk, fsyncMs: 1, applyMs: 15 },
+    workload: { ...knobs.workload, intervalMs: 10, changesMax: 3 },
+    faults: { ...knobs.faults, intervalMs: 1000, lengthMs: 5000, downMs: 100 },
+  };
+}
+
 /** Puts several bugs in at once; returns how to take them all out again. */
 function all(...installed: readonly (() => void)[]): () => void {
   return () => {
@@ -42,7 +63,7 @@ export const ACTIVE_MUTANTS: readonly Mutant[] = [
     name: 'incarnation-never-vouched',
     bug: 'A member goes on with the incarnation in its journal, whatever peers and control store saw of it.',
     faults: DISKS,
-    tune: everywhere,
+    tune: oftenReplaced,
     oracles: ['I5'],
     install: () =>
       all(
@@ -54,6 +75,7 @@ export const ACTIVE_MUTANTS: readonly Mutant[] = [
   {
     name: 'own-stream-from-peers',
     bug: 'A member mirrors the stream that it extends from peers, and vouches for none.',
+    firstSeeds: [1],
     faults: DISKS,
     tune: everywhere,
     oracles: ['I5', 'I14', 'health'],
@@ -63,7 +85,7 @@ export const ACTIVE_MUTANTS: readonly Mutant[] = [
     name: 'dead-incarnations-stay-live',
     bug: 'The streams of an earlier incarnation still count for freshness when its origin has begun another.',
     faults: DISKS,
-    tune: everywhere,
+    tune: oftenReplaced,
     oracles: ['I14'],
     install: () => {
       const real = LiveStreams.prototype.set;
@@ -76,7 +98,7 @@ export const ACTIVE_MUTANTS: readonly Mutant[] = [
     name: 'dead-incarnations-forgotten',
     bug: 'Freshness does not ask what is missing of earlier incarnations.',
     faults: PARTINGS,
-    tune: everywhere,
+    tune: longAway,
     oracles: ['fresh'],
     install: () => patch(Links.prototype, 'announcedHead', () => 0),
   },
@@ -122,12 +144,13 @@ export const ACTIVE_MUTANTS: readonly Mutant[] = [
   {
     name: 'append-before-own-history',
     bug: 'A member accepts before it has fetched and applied what peers hold of its earlier streams.',
+    firstSeeds: [1, 7],
     faults: DISKS,
     tune: (knobs) => ({
       ...everywhere(knobs),
       workload: { ...knobs.workload, intervalMs: 15, retries: 8, repeatShare: 0.3, keylessShare: 0 },
     }),
-    oracles: ['once', 'I8'],
+    oracles: ['once', 'I8', 'I9', 'sync'],
     install: () => patch(FirstAppend.prototype, 'missing', () => undefined),
   },
 ];

@@ -80,6 +80,7 @@ export function repeatedChanges(
   valid: readonly DecodedFrame[],
   writes: readonly WriteRecord[],
   replication: 'active-passive' | 'active-active',
+  unheard: ReadonlySet<string>,
 ): Finding[] {
   const findings: Finding[] = [];
   const seen = new Map<string, string>();
@@ -94,6 +95,7 @@ export function repeatedChanges(
   }
   const origins = replication === 'active-active' ? new Set(valid.map(({ origin }) => origin)) : [undefined];
   for (const origin of origins) {
+    if (origin !== undefined && unheard.has(origin)) continue;
     const index = new ChangeIndex(valid.filter((frame) => origin === undefined || frame.origin === origin));
     for (const write of writes) {
       const { changes, idempotencyKey, producer } = write.request;

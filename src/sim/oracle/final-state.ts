@@ -60,6 +60,7 @@ export class FinalState {
   readonly #merge: ReferenceMerge;
   readonly #writes: readonly WriteRecord[];
   readonly #archive: FrameArchive;
+  readonly #unheard: ReadonlySet<string>;
   #frames: ValidFrames['frames'] = [];
   #verdict: LogVerdict | undefined;
 
@@ -69,7 +70,10 @@ export class FinalState {
     merge: ReferenceMerge;
     writes: readonly WriteRecord[];
     archive: FrameArchive;
+    /** Members that went on without having heard every peer: keys that only that one knew are new to them. */
+    unheard: ReadonlySet<string>;
   }) {
+    this.#unheard = options.unheard;
     this.#namespace = options.namespace;
     this.#views = options.views;
     this.#merge = options.merge;
@@ -126,7 +130,7 @@ export class FinalState {
     const cuts = cutsOf(frames);
     const findings: Shortcoming[] = [
       ...lostChanges({ writes, valid: frames, tails }),
-      ...repeatedChanges(frames, writes, this.#namespace.replication),
+      ...repeatedChanges(frames, writes, this.#namespace.replication, this.#unheard),
       ...misplacedChanges(changes, this.#views, cuts).map((text) => ({ oracle: 'I7' as const, text })),
       ...this.#merge.wronglyServed(changes).map((text) => ({ oracle: 'I4' as const, text })),
     ];
