@@ -18,7 +18,7 @@ export interface RegionConfig {
   readonly peers: readonly string[];
   readonly namespaces: readonly NamespaceSetup[];
   readonly views: readonly FeatureView[];
-  /** Bytes of one chunk of a copy of the store; default 256 KiB. */
+  /** Bytes of one chunk of a copy of the store; default 256 KiB in snapshots, 1 MiB between regions. */
   readonly copyChunkBytes?: number;
 }
 

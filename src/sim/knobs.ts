@@ -261,7 +261,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       kinds: kinds.length === 0 ? FAULT_KINDS : kinds,
       clockOffsetMsMax: random.pick([0, 20, 200, 400]),
     },
-    copyChunkBytes: random.fork('gaps').pick([1000, 8000, 64_000]),
+    copyChunkBytes: random.fork('gaps').pick([4000, 16_000, 64_000]),
     controlDeadlineMs: random.between(0.3, 0.8) * leaseMs + 4 * oneWayMsMax,
     clockResolutionMs: random.pick([0.001, 1, 1, 15]),
     faultsMs: random.logBetween(12_000, 50_000),

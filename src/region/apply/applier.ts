@@ -63,6 +63,8 @@ export class Applier {
   readonly halted: HaltedStreams;
   /** Why a namespace lacks something that its logs cannot give it; undefined when it lacks nothing. */
   incomplete: (namespace: string) => string | undefined = () => undefined;
+  /** Nothing of the namespace is here, and a copy is on its way. */
+  awaitsFirstRows: (namespace: string) => boolean = () => false;
   readonly projection: Projection;
   readonly #tasks = new StepTasks();
   #rebuilding: boolean;
@@ -130,10 +132,8 @@ export class Applier {
   /** Inside `exclusive`, after checkpoints were written: the streams go on from there. */
   reload(): void {
     this.#checkpoints.clear();
-    for (const [stream, seq] of this.#store.checkpoints()) {
-      this.#checkpoints.set(stream, seq);
-      this.#settleWatermark(stream);
-    }
+    for (const [stream, seq] of this.#store.checkpoints()) this.#checkpoints.set(stream, seq);
+    for (const stream of this.#checkpoints.keys()) this.#settleWatermark(stream);
     this.#views.load(this.#store);
     this.#expiry.reload();
     this.#waits.settle((waiting) => this.checkpoint(waiting));
@@ -444,7 +444,7 @@ export class Applier {
   /** Everything the logs hold and the lease allows is applied, and of each namespace it is known which streams are valid. */
   #caughtUp(): boolean {
     for (const log of this.#namespaces.values()) {
-      if (!log.judged && log.streams().length > 0) return false;
+      if ((!log.judged && log.streams().length > 0) || this.awaitsFirstRows(log.namespace)) return false;
       if (log.streams().some((stream) => this.halted.lacks(log, stream, this.checkpoint(stream)))) return false;
     }
     return true;

@@ -86,6 +86,12 @@ export class Backfiller {
     return this.#gaps[0]?.reason;
   }
 
+  /** Nothing of the namespace was ever applied here, and its rows have not come yet: an empty answer would be a wrong one. */
+  awaitsFirstRows(): boolean {
+    const awaited = this.#state === undefined ? this.#gaps.length > 0 : this.#state.phase === 'copying';
+    return awaited && this.#applier.appliedVector(this.#log.namespace).length === 0;
+  }
+
   /** Rows of the namespace that are here already may be served, although not as fresh; without any, nothing is. */
   status(): BackfillStatus | null {
     const state = this.#state;
@@ -134,8 +140,7 @@ export class Backfiller {
     const reason = this.incomplete() ?? '';
     this.#events.add('gap-found', 'warning', `${namespace} has a gap: ${reason}`, { namespace });
     this.#audit.note(this.#region, 'gap-found', { namespace, reason });
-    // Nothing of the namespace was ever applied: an empty answer would be a wrong one.
-    if (this.#applier.appliedVector(namespace).length === 0)
+    if (this.awaitsFirstRows())
       this.#applier.beginRebuild(`nothing of ${namespace} is here, and no log reaches back to its beginning`);
   }
 

@@ -65,6 +65,10 @@ test('old frames leave the logs once a snapshot holds them, and a region with an
     topology.wipe('ap-south');
     await write(50);
     await topology.startRegion('ap-south');
+    await topology.until(() => happened(topology, 'ap-south', 'gap-found'));
+    const empty = await status(topology, 'ap-south');
+    assert.equal(empty.state, 'rebuilding', 'an empty answer would be a wrong one');
+    assert.equal(empty.namespaces[0]?.backfill?.phase, 'waiting');
     await topology.until(() => happened(topology, 'ap-south', 'backfill-completed'), 20_000);
     await topology.until(async () => {
       const { namespaces, store, state } = await status(topology, 'ap-south');

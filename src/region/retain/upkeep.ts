@@ -18,8 +18,10 @@ import { SnapshotRestorer } from '#region/retain/snapshot-restorer';
 import { SnapshotTaker } from '#region/retain/snapshot-taker';
 import type { BackfillStatus, RegionStatus, SnapshotStatus } from '#region/status';
 
-/** Bytes of one chunk of a copy of the store, on disk and between regions. */
-const CHUNK_BYTES = 256 * 1024;
+/** Bytes of one chunk of a snapshot: what other writes to the log wait for at the most. */
+const SNAPSHOT_CHUNK_BYTES = 256 * 1024;
+/** Bytes of one chunk of a backfill, of which one is on its way at a time: 5 MB/s at a round trip of 200 ms. */
+const BACKFILL_CHUNK_BYTES = 1024 * 1024;
 
 /** How often gaps are looked for, ms. */
 const TEND_MS = 100;
@@ -47,7 +49,6 @@ export class Upkeep {
     logs: ReadonlyMap<string, NamespaceLog>;
   }) {
     const { applier, links, logs, config } = options;
-    const chunkBytes = config.copyChunkBytes ?? CHUNK_BYTES;
     const namespaces = new Map<string, RetainedNamespace>();
     for (const { namespace, retention = DEFAULT_RETENTION } of config.namespaces) {
       const log = logs.get(namespace);
@@ -59,7 +60,11 @@ export class Upkeep {
     this.#retention = new Retention({
       ...options,
       namespaces,
-      taker: new SnapshotTaker({ ...options, namespaces: logs, chunkBytes }),
+      taker: new SnapshotTaker({
+        ...options,
+        namespaces: logs,
+        chunkBytes: config.copyChunkBytes ?? SNAPSHOT_CHUNK_BYTES,
+      }),
       peers: links.names,
       heldBy: (peer, stream) => links.heldBy(peer, stream),
       mayCopy: () => !applier.rebuilding,
@@ -71,12 +76,13 @@ export class Upkeep {
     this.#copies = new CopyServer({
       ...options,
       namespaces: logs,
-      chunkBytes,
+      chunkBytes: config.copyChunkBytes ?? BACKFILL_CHUNK_BYTES,
       incomplete: (namespace) =>
         applier.rebuilding ? 'the online store is being built again' : this.incomplete(namespace),
     });
     links.incomplete = (namespace) => this.incomplete(namespace);
     applier.incomplete = (namespace) => this.incomplete(namespace);
+    applier.awaitsFirstRows = (namespace) => this.#backfillers.get(namespace)?.awaitsFirstRows() ?? false;
     this.#clock = options.clock;
   }
 
