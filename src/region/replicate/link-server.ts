@@ -225,6 +225,9 @@ export class LinkServer {
     while (!channel.closed && this.#creditBytes > 0 && this.#subscriptions.has(subscription.id)) {
       const standing = log.standing(stream);
       const limit = standing.kind === 'sealed' ? standing.seal : Number.MAX_SAFE_INTEGER;
+      // Frames left this log that were not sent here, because the peer had them from another: it goes on behind them. One
+      // that has not finds a gap, and asks again.
+      subscription.sent = Math.max(subscription.sent, log.start(stream).seq);
       const frames = readable(log, stream, subscription.sent, Math.min(PUMP_BYTES, this.#creditBytes)).filter(
         (frame) => frame.to <= limit,
       );
