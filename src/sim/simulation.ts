@@ -269,7 +269,6 @@ export class Simulation {
     const [finding] = judgeSessions({
       history: this.sessions.history,
       writes: this.clients.writes,
-      logs: this.regions.map(logOf),
       archive: this.#archive,
       context: { lossyEpochs, clockExcessMs: Math.max(0, this.#clocksApartMs - CLOCK_BOUND_MS) },
     });

@@ -63,6 +63,11 @@ export class FrameArchive {
     return frames;
   }
 
+  /** All of them, in any log still or not. */
+  *frames(): Generator<DecodedFrame> {
+    for (const held of this.#streams.values()) for (const { bytes } of held.values()) yield this.decode(bytes);
+  }
+
   /** Whether the frame was durable somewhere already. */
   holds(stream: StreamKey, { to, hash }: LoggedFrame): boolean {
     return this.#streams.get(stream)?.get(to)?.hash === Buffer.from(hash).toString('hex');

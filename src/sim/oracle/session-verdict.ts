@@ -1,4 +1,3 @@
-import type { ChangeLog } from '#ports/change-log';
 import type { FrameArchive } from '#sim/oracle/frame-archive';
 import { checkHistory } from '#sim/oracle/history/check-history';
 import type { History, HistoryContext, HistoryFinding, Operation } from '#sim/oracle/history/types';
@@ -24,11 +23,10 @@ export interface SessionFinding {
 export function judgeSessions(options: {
   readonly history: History;
   readonly writes: readonly WriteRecord[];
-  readonly logs: readonly ChangeLog[];
   readonly archive: FrameArchive;
   readonly context: HistoryContext;
 }): SessionFinding[] {
-  const orders = ordersOf(options.logs, options.archive);
+  const orders = ordersOf(options.archive);
   const rows = new Map(
     options.writes.map(({ name, request }) => [name, request.changes[0]?.row.toString('hex') ?? '']),
   );
@@ -37,22 +35,14 @@ export function judgeSessions(options: {
 }
 
 /** By the bytes of a row: the order part of the stamp it got; null when it got several. */
-function ordersOf(logs: readonly ChangeLog[], archive: FrameArchive): Map<string, string | null> {
+function ordersOf(archive: FrameArchive): Map<string, string | null> {
   const orders = new Map<string, string | null>();
-  const done = new Set<string>();
-  for (const log of logs) {
-    for (const stream of log.streams()) {
-      for (const { bytes } of log.read(stream, 0, Number.MAX_SAFE_INTEGER)) {
-        const frame = archive.decode(bytes);
-        if (done.has(frame.hash)) continue;
-        done.add(frame.hash);
-        for (const { row, operation, wallMs, counter, origin } of frame.changes) {
-          if (operation === 'delete') continue;
-          const name = row.toString('hex');
-          const order = orderOf(wallMs, counter, origin);
-          orders.set(name, (orders.get(name) ?? order) === order ? order : null);
-        }
-      }
+  for (const { changes } of archive.frames()) {
+    for (const { row, operation, wallMs, counter, origin } of changes) {
+      if (operation === 'delete') continue;
+      const name = row.toString('hex');
+      const order = orderOf(wallMs, counter, origin);
+      orders.set(name, (orders.get(name) ?? order) === order ? order : null);
     }
   }
   return orders;
