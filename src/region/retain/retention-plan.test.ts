@@ -6,7 +6,17 @@ const frames = (count: number, atMs: number) =>
   Array.from({ length: count }, (_, index) => ({ to: (index + 1) * 10, bytes: 100, wallMs: atMs + index }));
 
 function stream(over: Partial<RetainedStream>): RetainedStream {
-  return { stream: 'a', start: 0, cap: 100, heldByAll: 100, aged: 0, unreadable: 0, frames: frames(10, 0), ...over };
+  return {
+    stream: 'a',
+    start: 0,
+    cap: 100,
+    heldByAll: 100,
+    heldByOne: 100,
+    aged: 0,
+    unreadable: 0,
+    frames: frames(10, 0),
+    ...over,
+  };
 }
 
 test('what is old and held by all goes', () => {
@@ -32,6 +42,15 @@ test('more bytes than are kept: the oldest of all streams go, whoever has them',
   assert.deepEqual(planCuts(streams, 301), [
     { stream: 'old', upTo: 30, leavesBehind: true },
     { stream: 'new', upTo: 10, leavesBehind: true },
+  ]);
+});
+
+test('an only copy stays, whatever it takes', () => {
+  assert.deepEqual(planCuts([stream({ heldByAll: 0, heldByOne: 20 })], 9999), [
+    { stream: 'a', upTo: 20, leavesBehind: true },
+  ]);
+  assert.deepEqual(planCuts([stream({ heldByAll: 0, heldByOne: 20, unreadable: 50 })], 0), [
+    { stream: 'a', upTo: 20, leavesBehind: true },
   ]);
 });
 

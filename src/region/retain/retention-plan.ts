@@ -4,7 +4,7 @@ import type { StreamKey } from '#core/model/stream';
 export interface RetentionConfig {
   /** Frames older than this may go once every member has them, ms. */
   readonly ageMs: number;
-  /** More bytes of frames than this are not kept: the oldest go, even if a member is left behind. */
+  /** More bytes of frames than this are not kept as long as another region holds them: the oldest go, even if a member is left behind. */
   readonly bytes: number;
 }
 
@@ -16,6 +16,8 @@ export interface RetainedStream {
   readonly cap: number;
   /** What every member holds, this region included. */
   readonly heldByAll: number;
+  /** What at least one other member holds: nobody lets go of an only copy, which may yet become a tail. */
+  readonly heldByOne: number;
   /** Frames up to here are older than the age. */
   readonly aged: number;
   /** A damaged frame that nobody can replace ends here; 0 when there is none. */
@@ -38,13 +40,15 @@ export interface Cut {
  */
 export function planCuts(streams: readonly RetainedStream[], excessBytes: number): Cut[] {
   const upTo = new Map<StreamKey, number>();
-  for (const { stream, start, cap, heldByAll, aged, unreadable } of streams) {
-    const wanted = Math.max(Math.min(aged, heldByAll), unreadable);
+  for (const { stream, start, cap, heldByAll, heldByOne, aged, unreadable } of streams) {
+    const wanted = Math.max(Math.min(aged, heldByAll), Math.min(unreadable, heldByOne));
     upTo.set(stream, Math.max(start, Math.min(cap, wanted)));
   }
   let excess = excessBytes;
   const oldest = streams
-    .flatMap(({ stream, cap, frames }) => frames.filter(({ to }) => to <= cap).map((frame) => ({ stream, ...frame })))
+    .flatMap(({ stream, cap, heldByOne, frames }) =>
+      frames.filter(({ to }) => to <= Math.min(cap, heldByOne)).map((frame) => ({ stream, ...frame })),
+    )
     .sort((a, b) => a.wallMs - b.wallMs || a.to - b.to);
   for (const { stream, to, bytes } of oldest) {
     if (excess <= 0) break;

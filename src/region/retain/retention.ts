@@ -10,7 +10,7 @@ import type { AuditLog } from '#region/audit/audit-log';
 import type { EventList } from '#region/observe/events';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import { type Cut, planCuts, type RetainedStream, type RetentionConfig } from '#region/retain/retention-plan';
-import { beyondSeal, decodeManifest, type SnapshotManifest } from '#region/retain/snapshot-manifest';
+import { decodeManifest, type SnapshotManifest } from '#region/retain/snapshot-manifest';
 import type { SnapshotTaker } from '#region/retain/snapshot-taker';
 
 /** What a namespace keeps when nothing else is configured: 7 days, 10 GiB. */
@@ -43,7 +43,8 @@ interface Held {
  * Lets go of old frames. Never before a verified snapshot of the store, in the log's own fsynced environment, holds what
  * they did (P12.1): a store that is lost afterwards comes back from it. A snapshot may be relied on when every member
  * holds what it reaches to, since no later seal can rule it out then (P5.3); only where space leaves no choice, or a frame
- * is not readable any more, is one relied on that a seal may yet rule out: the store then comes back from a peer.
+ * is not readable any more, is one relied on that a seal may yet rule out: the store then comes back from a peer, since
+ * frames that no other member holds stay in any case.
  */
 export class Retention {
   readonly #region: string;
@@ -171,7 +172,7 @@ export class Retention {
     const cuts = planCuts(streams, excess);
     const held = this.#held();
     const safe = held.find(({ manifest }) => this.#cannotBeRuledOut(manifest));
-    const any = held.find(({ manifest }) => beyondSeal(manifest.to, this.#logs()) === undefined);
+    const any = held.find(({ manifest }) => this.#isWithin(manifest, (one, stream) => this.#heldByOne(one, stream)));
     let wanted: 'age' | 'space' | undefined;
     let removed = 0;
     const behind: Cut[] = [];
@@ -210,6 +211,7 @@ export class Retention {
       start,
       cap,
       heldByAll: this.#heldByAll(log, stream),
+      heldByOne: this.#heldByOne(log, stream),
       aged,
       unreadable: this.#unreadable(log, stream),
       frames,
@@ -276,6 +278,14 @@ export class Retention {
     return Math.min(log.head(stream).seq, ...this.#peers.map((peer) => this.#heldBy(peer, stream)));
   }
 
+  /** What another member holds, too. */
+  #heldByOne(log: NamespaceLog, stream: StreamKey): number {
+    const head = log.head(stream).seq;
+    return this.#peers.length === 0
+      ? head
+      : Math.min(head, Math.max(...this.#peers.map((peer) => this.#heldBy(peer, stream))));
+  }
+
   /** Frames that this release could not decode are kept for one that can (P2.4). */
   #firstUndecodable(stream: StreamKey): number {
     let first = Number.MAX_SAFE_INTEGER;
@@ -288,11 +298,16 @@ export class Retention {
 
   /** No seal can come that lies below what the snapshot reaches to: it is known already, or every member holds that much. */
   #cannotBeRuledOut(manifest: SnapshotManifest): boolean {
+    return this.#isWithin(manifest, (log, stream) => this.#heldByAll(log, stream));
+  }
+
+  /** Whether the snapshot reaches no further than the seals and, of open streams, than `limit`. */
+  #isWithin(manifest: SnapshotManifest, limit: (log: NamespaceLog, stream: StreamKey) => number): boolean {
     return Object.entries(manifest.to).every(([stream, to]) => {
       for (const log of this.#logs()) {
         const standing = log.standing(stream);
         if (standing.kind === 'sealed') return to <= standing.seal;
-        if (standing.kind === 'open') return log.live !== undefined || to <= this.#heldByAll(log, stream);
+        if (standing.kind === 'open') return log.live !== undefined || to <= limit(log, stream);
       }
       return false;
     });

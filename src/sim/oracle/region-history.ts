@@ -174,10 +174,13 @@ export class RegionHistory {
     this.#archive.held(this.region, stream, seq);
   }
 
-  /** Frames leave the log: while there is space for them, only such as every region held at some time (P12.1). */
+  /** Frames leave the log: while there is space for them, only such as every region held at some time; never an only copy (P12.1). */
   truncating(stream: StreamKey, upTo: number): void {
+    const others = this.#members.filter((region) => region !== this.region);
+    if (others.every((region) => this.#archive.everHeld(region, stream) < upTo))
+      this.#violations.add('I1', `${this.region} lets go of ${stream} up to ${upTo}, which nobody else ever held`);
     if (this.#mayLeaveBehind) return;
-    for (const region of this.#members) {
+    for (const region of others) {
       const held = this.#archive.everHeld(region, stream);
       if (held < upTo)
         this.#violations.add('I1', `${this.region} lets go of ${stream} up to ${upTo}, ${region} held ${held} of it`);
