@@ -49,6 +49,7 @@ export const GAPS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'let-go-of-only-copy',
+    firstSeeds: [1],
     bug: 'Where space is short, frames leave the log that no other region holds.',
     faults: ['isolate-hub'],
     oracles: ['I1', 'I14'],
