@@ -37,6 +37,7 @@ test('the first record opens epoch 1 with the streams of its holder and nothing 
   assert.deepEqual(FIRST, {
     namespace: 'flights',
     holder: 'us-east',
+    holderLog: '',
     epoch: 1,
     partitions: 1,
     streams: [A1],
@@ -54,6 +55,7 @@ test('a promotion raises the epoch by one, closes the old streams at the seal an
   assert.deepEqual(record, {
     namespace: 'flights',
     holder: 'eu-west',
+    holderLog: '',
     epoch: 2,
     partitions: 1,
     streams: [B1],

@@ -11,6 +11,8 @@ const LEASE_RECORD = z.strictObject({
   namespace: z.string(),
   /** Region that holds the lease. */
   holder: z.string(),
+  /** Id of the log that the holder entered the epoch with: a holder with another one lost what only it had. */
+  holderLog: z.string(),
   /** Number of the current epoch, from 1; raised by every change of holder. */
   epoch: z.number().int().min(1),
   /** Streams of one incarnation, as the namespace was created; a key's partition depends on it, so it never changes (P1.1). */
@@ -106,12 +108,15 @@ export function firstRecord(options: {
   namespace: string;
   holder: string;
   streams: readonly StreamKey[];
+  /** Id of the holder's log. */
+  log?: string;
   /** What the holder's acknowledgements wait for; by default for nobody. */
   acknowledge?: Requirement;
 }): LeaseRecord {
   return {
     namespace: options.namespace,
     holder: options.holder,
+    holderLog: options.log ?? '',
     epoch: 1,
     partitions: options.streams.length,
     streams: [...options.streams],
@@ -139,7 +144,7 @@ export function promotedRecord(
     readonly lossy: boolean;
     /** What the new holder's acknowledgements wait for; by default for nobody. */
     readonly acknowledge?: Requirement;
-    /** Logs of the regions that promised, which take part in the new epoch from its beginning. */
+    /** Logs of the regions that promised, the new holder's too: they take part in the new epoch from its beginning. */
     readonly logs?: Readonly<Record<string, string>>;
     /** New and lower seals of streams of earlier epochs. */
     readonly lowered?: Readonly<Record<StreamKey, number>>;
@@ -152,6 +157,7 @@ export function promotedRecord(
   return {
     namespace: previous.namespace,
     holder: promotion.holder,
+    holderLog: promotion.logs?.[promotion.holder] ?? '',
     epoch: previous.epoch + 1,
     partitions: previous.partitions,
     streams: [...promotion.streams],

@@ -328,7 +328,8 @@ export class Authority implements NamespaceAuthority {
     if (this.#config.initialHub !== this.#region) return;
     const streams = this.#mintStreams();
     const acknowledge = this.#acknowledgements.requirement;
-    const record = firstRecord({ namespace: this.#config.namespace, holder: this.#region, streams, acknowledge });
+    const { logId: log } = this.#surroundings;
+    const record = firstRecord({ namespace: this.#config.namespace, holder: this.#region, log, streams, acknowledge });
     const outcome = await this.#watch.compareAndSet(0, record);
     if (outcome.kind !== 'ok') return;
     await this.#becomeHolder(
@@ -350,7 +351,8 @@ export class Authority implements NamespaceAuthority {
     }
     const whole = verdict === 'whole';
     const streams = whole ? last : this.#mintStreams();
-    const record = whole ? lease.record : { ...lease.record, streams: [...lease.record.streams, ...streams] };
+    const begun = { streams: [...lease.record.streams, ...streams], holderLog: this.#surroundings.logId };
+    const record = whole ? lease.record : { ...lease.record, ...begun };
     const outcome = await this.#watch.compareAndSet(lease.revision, record);
     if (outcome.kind !== 'ok') return;
     await this.#becomeHolder(

@@ -13,6 +13,8 @@ const INSPECT_TIMEOUT_MS = 1000;
 /** Who can tell about this region's log. */
 export interface OwnLogSurroundings {
   readonly log: NamespaceLog;
+  /** Id of this region's log. */
+  readonly logId: string;
   readonly peers: Peers;
   readonly clock: Clock;
   readonly events: EventList;
@@ -32,7 +34,7 @@ export type OwnLog = 'whole' | 'behind' | 'unvouched';
 export async function judgeOwnLog(
   options: OwnLogSurroundings & { readonly lease: Lease; readonly streams: readonly StreamKey[] },
 ): Promise<OwnLog> {
-  const { lease, streams, log, peers, clock, events } = options;
+  const { lease, streams, log, logId, peers, clock, events } = options;
   for (const stream of streams) {
     const reported = lease.record.reported[stream] ?? 0;
     if (log.head(stream).seq < reported) {
@@ -72,7 +74,14 @@ export async function judgeOwnLog(
     }
     await clock.sleep(100);
   }
-  return 'whole';
+  if (lease.record.holderLog === logId) return 'whole';
+  // What only the lost log had nobody saw: it was acknowledged here perhaps, and is missed by nobody.
+  events.add(
+    'log-replaced',
+    'warning',
+    `this region's log is another one than in epoch ${lease.record.epoch}: new incarnation`,
+  );
+  return 'unvouched';
 }
 
 async function vouches(
