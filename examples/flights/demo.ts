@@ -159,9 +159,10 @@ async function run(): Promise<number> {
   const catchUpMs = Math.round(performance.now() - returnedAtMs);
   await ingesting;
   const seconds = (performance.now() - startedMs) / 1000;
+  const writtenAtMs = Date.now();
   const everythingThere = async (): Promise<boolean> => {
     await observer.refresh();
-    return observer.converged(topology.regions);
+    return observer.converged(topology.regions, writtenAtMs);
   };
   await until(everythingThere, CONVERGE_MS_MAX, 'the regions did not converge');
   readers.resume(firstHub);

@@ -77,16 +77,19 @@ export async function runActive(options: {
     next: () => writers.someRequest(),
   });
   cleanups.push(() => readers.stop());
-  const converged = async (): Promise<boolean> => {
-    await observer.refresh();
-    return observer.converged(topology.regions);
+  const allConverged = async (otherwise: string): Promise<void> => {
+    const sinceMs = Date.now();
+    await until(async () => {
+      await observer.refresh();
+      return observer.converged(topology.regions, sinceMs);
+    }, otherwise);
   };
 
   screen.say(`each region writes rows of its own: ${assignment.before.length.toLocaleString('en-US')} in all`);
   await writers.write(assignment.before);
-  await until(converged, 'the regions did not converge before the partition');
+  await allConverged('the regions did not converge before the partition');
   await writers.write(assignment.handed);
-  await until(converged, 'the regions did not converge before the partition');
+  await allConverged('the regions did not converge before the partition');
 
   const lines = topology.regions.flatMap((region) => demo.linesOf(region));
   const cutMs = performance.now();
@@ -101,7 +104,7 @@ export async function runActive(options: {
   const healedMs = performance.now();
   for (const line of lines) line.heal();
   screen.say('all lines are back');
-  await until(converged, 'the regions did not converge after the heal');
+  await allConverged('the regions did not converge after the heal');
   const catchUpMs = Math.round(performance.now() - healedMs);
 
   const urls = topology.regions.map((region) => topology.url(region));

@@ -81,9 +81,11 @@ export class Observer {
     );
   }
 
-  /** Everything any region holds is applied everywhere, and every tail is taken over. */
-  converged(regions: readonly string[]): boolean {
-    if (regions.some((region) => this.latest.get(region)?.state !== 'serving')) return false;
+  /** Everything any region holds is applied everywhere, and every tail is taken over, as statuses of `sinceMs` or later say. */
+  converged(regions: readonly string[], sinceMs: number): boolean {
+    const told = regions.map((region) => this.latest.get(region));
+    if (told.some((status) => status === undefined || status.state !== 'serving' || status.nowMs < sinceMs))
+      return false;
     const heads = new Map<string, number>();
     for (const status of this.latest.values()) {
       for (const stream of status.streams)
