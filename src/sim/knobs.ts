@@ -44,7 +44,7 @@ export interface NamespaceKnobs {
 export interface WorkloadKnobs {
   /** Mean time between two writes of all clients together, ms. */
   readonly intervalMs: number;
-  /** Share of moments at which not one write begins but twenty at once. */
+  /** Share of moments at which not one write begins but `BURST_WRITES` at once. */
   readonly burstShare: number;
   readonly keys: number;
   /** Share of writes that go to a handful of keys. */
@@ -172,6 +172,11 @@ export interface Knobs {
 /** Faults in closer succession leave the clients nothing to do, ms. */
 const FAULT_INTERVAL_MS_MIN = 200;
 
+/** Writes that begin at once in a burst. */
+export const BURST_WRITES = 20;
+/** About as many writes a run begins at the most: twice as many changes of one key cost the oracles more than two runs. */
+const WRITES_MAX = 4000;
+
 /** Names of different lengths: the order of origins among equal stamps is by length first. */
 const REGIONS = ['ap-south', 'eu-west', 'us-east', 'af', 'south-america'];
 
@@ -193,7 +198,7 @@ function drawRetention(random: SeededRandom): NamespaceKnobs['retention'] {
 
 export function drawKnobs(random: SeededRandom): Knobs {
   const regions = REGIONS.slice(0, random.pick([3, 3, 3, 3, 3, 4, 5])).sort();
-  const leaseMs = random.logBetween(400, 4000);
+  const leaseMs = random.logBetween(400, 3000);
   const retention = drawRetention(random.fork('gaps'));
   const namespaces = Array.from({ length: random.chance(0.25) ? 2 : 1 }, (_, index): NamespaceKnobs => {
     const barred = random.chance(0.2) ? random.pick(regions) : undefined;
@@ -222,7 +227,11 @@ export function drawKnobs(random: SeededRandom): Knobs {
   // Few kinds in one run go deeper, many meet each other.
   const share = random.pick([0.1, 0.25, 0.6]);
   const kinds = FAULT_KINDS.filter((kind) => random.chance(share) && !UNANSWERED_FAULTS.has(kind));
-  if (random.chance(0.7)) kinds.push(random.pick(HUB_FAULTS), random.pick(HUB_FAULTS), random.pick(HUB_FAULTS));
+  const more = random.chance(0.85) ? Math.max(4, Math.ceil(kinds.length / 2)) : 0;
+  for (let i = 0; i < more; i++) kinds.push(random.pick(HUB_FAULTS));
+  const faultsMs = random.fork('length').logBetween(10_000, 36_000);
+  const burstShare = random.pick([0.02, 0.1, 0.3]);
+  const atOnce = 1 + burstShare * (BURST_WRITES - 1);
   return {
     mode: random.pick(['all', 'all', 'all', 'core', 'core', 'safety']),
     regions,
@@ -237,8 +246,8 @@ export function drawKnobs(random: SeededRandom): Knobs {
     },
     disk: { fsyncMs: random.logBetween(0.05, 20), applyMs: random.logBetween(0.01, 3) },
     workload: {
-      intervalMs: random.logBetween(10, 120),
-      burstShare: random.pick([0.02, 0.1, 0.3]),
+      intervalMs: Math.max(random.logBetween(8, 60), (faultsMs * atOnce) / WRITES_MAX),
+      burstShare,
       keys: random.pick([1, 3, 20, 20, 200]),
       hotShare: random.pick([0, 0.3, 0.9]),
       changesMax: random.pick([1, 1, 3, 10]),
@@ -255,7 +264,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     },
     sessions: drawSessions(random.fork('sessions')),
     faults: {
-      intervalMs: Math.max(FAULT_INTERVAL_MS_MIN, leaseMs * random.logBetween(0.11, 1.2)),
+      intervalMs: Math.max(FAULT_INTERVAL_MS_MIN, leaseMs * random.logBetween(0.09, 0.9)),
       lengthMs: leaseMs * random.logBetween(0.1, 3),
       downMs: leaseMs * random.logBetween(0.1, 3),
       kinds: kinds.length === 0 ? FAULT_KINDS : kinds,
@@ -264,7 +273,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     copyChunkBytes: random.fork('gaps').pick([4000, 16_000, 64_000]),
     controlDeadlineMs: random.between(0.3, 0.8) * leaseMs + 4 * oneWayMsMax,
     clockResolutionMs: random.pick([0.001, 1, 1, 15]),
-    faultsMs: random.logBetween(12_000, 50_000),
+    faultsMs,
     healMsMax: 60_000 + 15 * leaseMs,
   };
 }

@@ -62,6 +62,8 @@ export class Retention {
   readonly #stopping = new AbortController();
   /** Up to where each stream was found to be older than the age. */
   readonly #aged = new Map<StreamKey, number>();
+  /** Clock readings of the frames that the last walk over a stream saw, ms by the seq at which they end: none is decoded twice. */
+  readonly #readings = new Map<StreamKey, ReadonlyMap<number, number>>();
   /** Members that were left behind, as last told. */
   #told = '';
   #restUntilMs = 0;
@@ -227,6 +229,8 @@ export class Retention {
     const oldestMs = this.#clock.wallMs() - ageMs;
     let aged = Math.max(options.from, this.#aged.get(stream) ?? 0);
     const frames: { to: number; bytes: number; wallMs: number }[] = [];
+    const known = this.#readings.get(stream);
+    const readings = new Map<number, number>();
     let after = excess > 0 ? options.from : aged;
     let bytes = 0;
     while (after < cap && bytes < WALK_BYTES_MAX) {
@@ -234,7 +238,8 @@ export class Retention {
       if (page.length === 0) break;
       for (const frame of page) {
         if (frame.to > cap) break;
-        const { wallMs } = decodeFrame(frame.bytes).frame.hlc;
+        const wallMs = known?.get(frame.to) ?? decodeFrame(frame.bytes).frame.hlc.wallMs;
+        readings.set(frame.to, wallMs);
         if (wallMs < oldestMs && frame.from <= aged) aged = Math.max(aged, frame.to);
         else if (bytes >= excess) break;
         frames.push({ to: frame.to, bytes: frame.bytes.length, wallMs });
@@ -245,6 +250,7 @@ export class Retention {
       after = last;
     }
     this.#aged.set(stream, aged);
+    this.#readings.set(stream, readings);
     return { aged, frames: excess > 0 ? frames : [] };
   }
 

@@ -77,11 +77,22 @@ function marksOf(changes: readonly PlacedChange[]): Map<StreamKey, Mark[]> {
 function seenBy({ seen }: PlacedChange, marks: ReadonlyMap<StreamKey, readonly Mark[]>): Mark | undefined {
   let all: Mark | undefined;
   for (const [stream, list] of marks) {
-    const upTo = seen.get(stream) ?? 0;
-    const mark = list.findLast(({ seq }) => seq <= upTo);
+    const mark = lastUpTo(list, seen.get(stream) ?? 0);
     if (mark !== undefined) all = all === undefined ? mark : join(all, mark);
   }
   return all;
+}
+
+/** The last of some marks in the order of their seqs that is not beyond one. */
+function lastUpTo(list: readonly Mark[], seq: number): Mark | undefined {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((list[middle] as Mark).seq <= seq) low = middle + 1;
+    else high = middle;
+  }
+  return list[low - 1];
 }
 
 function join(a: Mark, b: Mark): Mark {

@@ -4,7 +4,7 @@ import type { FeatureView } from '#core/model/feature-view';
 import type { IngestResult } from '#region/engine-api';
 import type { SimKernel } from '#sim/kernel/kernel';
 import type { SeededRandom } from '#sim/kernel/seeded-random';
-import type { WorkloadKnobs } from '#sim/knobs';
+import { BURST_WRITES, type WorkloadKnobs } from '#sim/knobs';
 import type { RegionMachine } from '#sim/machine/region-machine';
 import { ChangeMaker } from '#sim/workload/change-maker';
 import { mayRepeat, type WriteRecord } from '#sim/workload/write-record';
@@ -97,7 +97,7 @@ export class Clients {
     this.#kernel.schedule(this.#random.exponential(this.#knobs.intervalMs), undefined, 'client', () => {
       if (!this.#running) return;
       if (this.#open < OPEN_MAX) {
-        const burst = this.#random.chance(this.#knobs.burstShare) ? 20 : 1;
+        const burst = this.#random.chance(this.#knobs.burstShare) ? BURST_WRITES : 1;
         for (let i = 0; i < burst; i++)
           this.#persist(
             this.#make(
@@ -144,7 +144,7 @@ export class Clients {
     this.#open++;
     this.#attempt(write, this.#random.pick(this.#regions), (done) => {
       this.#open--;
-      const pause = this.#random.exponential(this.#running ? 100 * 2 ** Math.min(attempt, 5) : 50);
+      const pause = this.#random.exponential(this.#running ? 200 * 2 ** Math.min(attempt, 4) : 50);
       if (keyed && !done && attempt < this.#knobs.retries)
         this.#kernel.schedule(pause, undefined, 'retry', () => this.#persist(write, attempt + 1));
       if (keyed && done && this.#random.chance(this.#knobs.repeatShare)) {
