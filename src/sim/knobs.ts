@@ -255,7 +255,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
       eventTimeStepMs: random.pick([1, 100, 1000, 60_000]),
       eventTimeSpreadMs: random.pick([10, 1000, 60_000]),
       clientTimeoutMs: random.logBetween(1000, 20_000),
-      retries: random.pick([0, 2, 8]),
+      retries: random.pick([0, 4, 8, 8]),
       hedgeShare: random.pick([0, 0, 0.1]),
       keylessShare: random.pick([0, 0.1, 0.5]),
       raiseShare: random.pick([0, 0, 0.1]),
@@ -264,7 +264,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     },
     sessions: drawSessions(random.fork('sessions')),
     faults: {
-      intervalMs: Math.max(FAULT_INTERVAL_MS_MIN, leaseMs * random.logBetween(0.09, 0.9)),
+      intervalMs: Math.max(FAULT_INTERVAL_MS_MIN, leaseMs * random.logBetween(0.1, 1)),
       lengthMs: leaseMs * random.logBetween(0.1, 3),
       downMs: leaseMs * random.logBetween(0.1, 3),
       kinds: kinds.length === 0 ? FAULT_KINDS : kinds,
