@@ -62,3 +62,20 @@ test('a write at any region reaches every region; a killed hub is succeeded; its
     await topology.stop();
   }
 });
+
+test('a hub that was restarted goes on in its epoch, and refuses an order to take it over from itself', async (t) => {
+  // A lease that no busy machine lets lapse while the hub is away.
+  const topology = new InProcessTopology({ leaseMs: 10_000 });
+  t.after(() => topology.stop());
+  await topology.start();
+  const standing = async () => (await topology.region('us-east').status()).namespaces[0];
+  await topology.until(async () => (await standing())?.accepting === true);
+  const before = await standing();
+  await topology.stopRegion('us-east');
+  await topology.startRegion('us-east');
+  const order = () => topology.region('us-east').failover({ namespace: 'flights', actor: 'test' });
+  await assert.rejects(order(), { code: 'FAILOVER_REFUSED', message: /is the hub of flights already/ });
+  await topology.until(async () => (await standing())?.accepting === true);
+  assert.equal((await standing())?.epoch, before?.epoch);
+  await assert.rejects(order(), { code: 'FAILOVER_REFUSED', message: /is the hub of flights already/ });
+});

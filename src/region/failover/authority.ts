@@ -217,17 +217,13 @@ export class Authority implements NamespaceAuthority {
    * when it does not answer, its lease must lapse first.
    */
   async takeOver(actor: string, allowLoss: boolean): Promise<PromotionResult> {
-    if (this.#role.kind === 'holder')
-      throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is the hub of ${this.#config.namespace} already`);
     const lease = await this.#watch.read();
     if (lease === undefined) throw new AntipodeError('FAILOVER_REFUSED', `${this.#config.namespace} has no lease yet`);
-    this.#eligibility.assertForOrder();
-    await this.#audit.append(actor, 'failover-requested', {
-      namespace: this.#config.namespace,
-      to: this.#region,
-      epoch: lease.record.epoch,
-      allowLoss,
-    });
+    const { holder, epoch } = lease.record;
+    // Also when it was restarted and is about to go on: a promotion would wait for its own lease to lapse.
+    this.#eligibility.assertForOrder(holder === this.#region && this.#lostEpoch !== epoch);
+    const request = { namespace: this.#config.namespace, to: this.#region, epoch, allowLoss };
+    await this.#audit.append(actor, 'failover-requested', request);
     return this.#promote({ kind: 'planned', allowLoss }, lease);
   }
 
@@ -442,8 +438,9 @@ export class Authority implements NamespaceAuthority {
   }
 
   async #promote(order: PromotionOrder, lease: Lease): Promise<PromotionResult> {
-    if (this.#promotion !== undefined)
-      throw new AntipodeError('FAILOVER_REFUSED', 'a promotion of this region is under way');
+    // It may have become hub since the lease was read, and would not renew while it promotes itself.
+    if (this.#promotion !== undefined || this.#role.kind === 'holder')
+      throw new AntipodeError('FAILOVER_REFUSED', 'a promotion of this region is under way, or has just ended');
     const startedMs = this.#clock.monotonicMs();
     const running = this.#promoteOnce(order, lease, startedMs);
     this.#promotion = running;

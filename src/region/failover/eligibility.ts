@@ -66,8 +66,10 @@ export class Eligibility {
     return reason === undefined;
   }
 
-  /** CONFIG_INVALID or FAILOVER_REFUSED when not even a person may make this region hub. */
-  assertForOrder(): void {
+  /** CONFIG_INVALID or FAILOVER_REFUSED when not even a person may make this region hub, or it `isHub` already. */
+  assertForOrder(isHub: boolean): void {
+    if (isHub)
+      throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is the hub of ${this.#config.namespace} already`);
     if (!this.#config.promotable.includes(this.#region))
       throw new AntipodeError('FAILOVER_REFUSED', `${this.#region} is not promotable`);
     const differ = partitionsDiffer(this.#config, this.#state.log.lease);

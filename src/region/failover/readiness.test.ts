@@ -142,7 +142,7 @@ test('a region below a seal neither takes over by itself nor accepts, and says w
 
 test('a person outweighs missing sealed history, but no hub accepts with a hole: the record must lower the seal', async () => {
   const { clock, eligibility, acceptance } = await standing({ held: 3 });
-  eligibility.assertForOrder();
+  eligibility.assertForOrder(false);
   const entry = acceptance();
   assert.equal(entry.due(), false);
   clock.advance(60_000);
@@ -152,7 +152,7 @@ test('a person outweighs missing sealed history, but no hub accepts with a hole:
 test('a halted stream is not caught up, and nobody makes such a region hub', async () => {
   const { clock, eligibility, acceptance } = await standing({ held: 5, halted: 'FRAME_CORRUPT: bad checksum' });
   assert.equal(eligibility.forLapsedLease(), false);
-  assert.throws(() => eligibility.assertForOrder(), /cannot be applied beyond 0: FRAME_CORRUPT/);
+  assert.throws(() => eligibility.assertForOrder(false), /cannot be applied beyond 0: FRAME_CORRUPT/);
   const entry = acceptance();
   clock.advance(60_000);
   assert.equal(entry.due(), false);
@@ -164,7 +164,7 @@ test('another number of partitions than the namespace was created with is refuse
   assert.equal(eligibility.partitionsFit(), false);
   assert.equal(told().length, 1);
   assert.match(told()[0]?.message ?? '', /created with 1 partitions, the configuration says 4/);
-  assert.throws(() => eligibility.assertForOrder(), { code: 'CONFIG_INVALID' });
+  assert.throws(() => eligibility.assertForOrder(false), { code: 'CONFIG_INVALID' });
 });
 
 test('a holder whose clock must wait an hour for sealed stamps says so once, with the seconds', async () => {
@@ -186,7 +186,7 @@ test('the original stamps of replayed changes count among the sealed ones', asyn
 test('a region with a wrong clock neither takes over nor accepts', async () => {
   const { eligibility, acceptance, told } = await standing({ held: 5, skew: 'the clock is off' });
   assert.equal(eligibility.forLapsedLease(), false);
-  assert.throws(() => eligibility.assertForOrder(), { code: 'FAILOVER_REFUSED', message: /the clock is off/ });
+  assert.throws(() => eligibility.assertForOrder(false), { code: 'FAILOVER_REFUSED', message: /the clock is off/ });
   assert.equal(acceptance().due(), false);
   assert.deepEqual(
     told().map(({ event }) => event),
