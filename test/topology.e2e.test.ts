@@ -1,18 +1,29 @@
 // Three regions as real processes: writes anywhere, reads everywhere, and regions killed at random moments.
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, type TestContext, test } from 'node:test';
 import type { Project } from '#adapters/project-files/load-project';
 import { type AcknowledgedBatch, type IngestSummary, ingestView } from '#cli/ingest/ingest-view';
+import { launch } from '#cli/process/launch';
 import type { Topology } from '#cli/topology';
 import { readStored } from '#core/codec/stored-value';
 import { ViewCodec } from '#core/codec/view-codec';
 import { FRAME_CHANGES_TARGET } from '#region/ingest/frame-builder';
 import { SeededRandom } from '#sim/kernel/seeded-random';
 import { changeIdentity, readBooks, readLease } from './support/account-books.ts';
-import { FULL, LEASE_MS, MARGIN_MS, newProject, sleep, startTopology, until } from './support/local-topology.ts';
+import {
+  FULL,
+  LEASE_MS,
+  MARGIN_MS,
+  newProject,
+  processesOf,
+  sleep,
+  startTopology,
+  until,
+} from './support/local-topology.ts';
 
 const REGIONS = ['ap', 'eu', 'us'] as const;
 const ROUNDS = FULL ? 20 : 3;
@@ -65,6 +76,31 @@ suite('three regions', () => {
     process.kill(before?.pid ?? 0, 'SIGKILL');
     await until('the region serves again', 20_000, () => node()?.state === 'serving' && node()?.pid !== before?.pid);
     await until('it answers again', 10_000, async () => (await topology.statuses()).has('us'));
+  });
+
+  test('nothing outlives the process that started it, however early that one dies', async (t) => {
+    const project = await newProject(t, { regions: ['us'], failover: 'manual' });
+    const topology = await startTopology(t, project);
+    const left = (): string[] => processesOf(project.folder).filter((command) => !command.includes('run-control'));
+    for (const dies of ['while its serving process starts', 'when that one serves']) {
+      const before = topology.processes().find(({ name }) => name === 'us')?.pid ?? 0;
+      await topology.killRegion('us', 'SIGTERM');
+      const starting = topology.startRegion('us').catch(() => undefined);
+      const engine = () => topology.processes().find(({ name }) => name === 'us');
+      await until('it has a serving process', 20_000, () => (engine()?.workers.length ?? 0) > 0);
+      if (dies.startsWith('when')) await starting;
+      assert.notEqual(engine()?.pid, before);
+      process.kill(engine()?.pid ?? 0, 'SIGKILL');
+      await starting;
+      await until(`nothing of it is left that dies ${dies}`, 10_000, () => left().length === 0);
+      await topology.startRegion('us');
+    }
+    const args = ['run-region', 'us', '--project', project.folder];
+    await topology.stop();
+    const orphan = launch({ args, logFile: topology.paths.log('orphan') });
+    orphan.disconnect();
+    await once(orphan, 'exit');
+    assert.deepEqual(processesOf(project.folder), []);
   });
 
   test(`no acknowledged change is lost or applied twice while regions are killed ${ROUNDS} times`, async (t) => {

@@ -95,6 +95,16 @@ suite('serving processes', () => {
     assert.deepEqual(await exited, [0, null]);
   });
 
+  test('a process ends whose parent is gone before it serves', { timeout: 60_000 }, async () => {
+    const port = await freePort();
+    const child = fork(SCRIPT, [String(port), path, '1', 'late'], { execArgv: ['--conditions=antipode-source'] });
+    children.push(child);
+    const exited = once(child, 'exit');
+    child.disconnect();
+    assert.deepEqual(await exited, [0, null]);
+    await assertPortFree('127.0.0.1', port);
+  });
+
   test('a request under way is answered before the end', { timeout: 60_000 }, async () => {
     const port = await freePort();
     const { child } = await start(port, '1');

@@ -8,8 +8,8 @@ import type { FaceOptions } from '#server/face-options';
 
 /** How long requests under way may take after the process was told to end, ms. */
 const DRAIN_MS = 10_000;
-/** The same when the parent is gone: nobody restarts what depends on it, and its port should be free soon. */
-const ORPHAN_DRAIN_MS = 2_000;
+/** The same when it could not begin to serve. */
+const FAILED_DRAIN_MS = 2_000;
 
 export interface ServingWorkerOptions extends Omit<FaceOptions, 'engine'> {
   readonly host: string;
@@ -28,6 +28,8 @@ export interface WorkerProcess {
   on(event: 'SIGTERM' | 'SIGINT' | 'disconnect', listener: () => void): unknown;
   /** Absent when the process was not started with an IPC channel. */
   readonly send?: ((message: WorkerMessage, sent: () => void) => unknown) | undefined;
+  /** Whether the IPC channel is open: nobody is told of its end who begins to listen after it. */
+  readonly connected: boolean;
   readonly exit: (code: number) => void;
 }
 
@@ -38,8 +40,8 @@ export type WorkerMessage =
 
 /**
  * Runs one serving process of a region: the face on the shared port, reading the region's online store directly, with the
- * engine behind its socket. It ends when its parent tells it to (SIGTERM) or is gone (the IPC channel closes), letting
- * requests under way finish. Resolves when it has ended; the exit code is 0 for both, 1 when it never served.
+ * engine behind its socket. It ends when its parent tells it to (SIGTERM), letting requests under way finish, and at once
+ * when its parent is gone. Resolves when it has ended; the exit code is 0 for both, 1 when it never served.
  */
 export async function runServingWorker(options: ServingWorkerOptions): Promise<void> {
   const { host, port, enginePath, reusePort, drainMs = DRAIN_MS, process: own = process, ...face } = options;
@@ -47,8 +49,8 @@ export async function runServingWorker(options: ServingWorkerOptions): Promise<v
   const engine = new EngineSocketClient({ region, path: enginePath });
   let app: FastifyInstance | undefined;
   const ended = Promise.withResolvers<number>();
+  endWithParent(own);
   own.on('SIGTERM', () => ended.resolve(drainMs));
-  own.on('disconnect', () => ended.resolve(Math.min(drainMs, ORPHAN_DRAIN_MS)));
   // Ctrl-C reaches all processes of a terminal; the parent decides in which order they stop.
   own.on('SIGINT', () => {});
   let code = 0;
@@ -64,9 +66,9 @@ export async function runServingWorker(options: ServingWorkerOptions): Promise<v
     const { code: name, message, remedy } = toAntipodeError(caught);
     logger.error('serving-failed', { code: name, message });
     tell({ type: 'failed', code: name, message, remedy });
-    await closeWithin(ORPHAN_DRAIN_MS);
+    await closeWithin(FAILED_DRAIN_MS);
   }
-  await withDeadline(() => engine.close(), ORPHAN_DRAIN_MS);
+  await withDeadline(() => engine.close(), FAILED_DRAIN_MS);
   await reader.close();
   own.exit(code);
 
@@ -88,6 +90,16 @@ export async function runServingWorker(options: ServingWorkerOptions): Promise<v
       throw portError(caught, host, port);
     }
   }
+}
+
+/**
+ * Ends this process at once when its parent is gone, also when it is gone already. The next life of the region needs the
+ * port, and may remove the store that is mapped here; without the engine there is nothing to wait for. Call it first of
+ * all: a parent may well end while its children are still starting.
+ */
+export function endWithParent(own: WorkerProcess = process): void {
+  own.on('disconnect', () => own.exit(0));
+  if (own.send !== undefined && !own.connected) own.exit(0);
 }
 
 /**

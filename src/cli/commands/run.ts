@@ -5,7 +5,7 @@ import { openOnlineReader } from '#adapters/lmdb/region-storage';
 import { CONTROL } from '#core/config/topology';
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import type { OnlineReader } from '#ports/online-store';
-import { runServingWorker } from '#server/serving-worker';
+import { endWithParent, runServingWorker } from '#server/serving-worker';
 import { type CommonOptions, newCommand, openNamedProject, runCommand, wholeNumber } from '../command.ts';
 import { startControl } from '../compose-control.ts';
 import { engineSocketPath, faceOptions, startRegion } from '../compose-region.ts';
@@ -88,6 +88,7 @@ function runNodeCommand(
 }
 
 async function runWorker(region: string, options: CommonOptions & { readonly worker: number }): Promise<undefined> {
+  endWithParent();
   const sessionKey = process.env[SESSION_KEY_VARIABLE];
   delete process.env[SESSION_KEY_VARIABLE];
   const { project, paths } = await openNamedProject(options);

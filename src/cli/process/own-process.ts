@@ -27,11 +27,11 @@ export function isSupervised(): boolean {
 
 /**
  * Runs a node until it is told to stop: by SIGTERM, by SIGINT when a person started it, or by the end of the process that
- * started it. Resolves with the exit code: 0 after an orderly stop, 1 when that took too long, else what the failure means.
+ * started it, also while it starts. Resolves with the exit code: 0 after an orderly stop, 1 when that took too long, else
+ * what the failure means.
  */
 export async function runNode(options: {
   readonly logger: Logger;
-  /** Starts the node; `stopping` aborts when the process is told to stop meanwhile. */
   readonly start: () => Promise<Node>;
 }): Promise<number> {
   const { logger } = options;
@@ -39,7 +39,13 @@ export async function runNode(options: {
   const stop = untilStopped();
   let node: Node;
   try {
-    node = await options.start();
+    const starting = options.start();
+    const told = await Promise.race([starting.then(() => undefined), stop]);
+    if (told !== undefined && !(await within(STOP_MS_MAX, starting))) {
+      logger.warn('stop-incomplete', { reason: told, afterMs: STOP_MS_MAX });
+      return EXIT.failure;
+    }
+    node = await starting;
   } catch (caught) {
     const error = toAntipodeError(caught);
     logger.error('start-failed', { code: error.code, where: error.where, error });
@@ -67,7 +73,10 @@ function untilStopped(): Promise<string> {
   return new Promise((resolve) => {
     process.on('SIGTERM', () => resolve('SIGTERM'));
     process.on('SIGHUP', () => resolve('SIGHUP'));
-    process.on('disconnect', () => resolve('the process that started this one is gone'));
+    const gone = 'the process that started this one is gone';
+    process.on('disconnect', () => resolve(gone));
+    // Nobody is told of an end that came before.
+    if (supervised && !process.connected) resolve(gone);
     // Ctrl-C reaches every process of a terminal; a supervised one waits for its parent's word.
     process.on('SIGINT', () => {
       if (!supervised) resolve('SIGINT');
@@ -86,7 +95,7 @@ function endOnBrokenPromises(logger: Logger): void {
 }
 
 /** True when the work ended within the time. */
-async function within(ms: number, work: Promise<void>): Promise<boolean> {
+async function within(ms: number, work: Promise<unknown>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<boolean>((resolve) => {
     timer = setTimeout(() => resolve(false), ms);
