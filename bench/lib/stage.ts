@@ -1,0 +1,126 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadProject, type Project } from '#adapters/project-files/load-project';
+import { ProjectPaths } from '#cli/project/project-paths';
+import { clientToken } from '#cli/project/tokens';
+import { Topology } from '#cli/topology';
+import { freePorts } from '../../test/support/local-topology.ts';
+import { Lines } from './lines.ts';
+import { featuresYaml } from './rows.ts';
+import type { Scope } from './scope.ts';
+
+const HUB_MS_MAX = 30_000;
+
+export interface StageOptions {
+  readonly regions: number;
+  /** Serving processes of each region. */
+  readonly workers?: number;
+  /** Lines to other regions go through proxies. */
+  readonly lines?: boolean;
+  readonly acknowledge?: 'local' | number;
+  readonly leaseMs?: number;
+  readonly marginMs?: number;
+}
+
+/** Where a process finds what it needs of a stage. */
+export interface Endpoint {
+  readonly region: string;
+  readonly host: string;
+  readonly port: number;
+  readonly token: string;
+}
+
+async function writeProject(folder: string, topology: string): Promise<void> {
+  await mkdir(join(folder, 'features'));
+  await writeFile(join(folder, 'features', 'routes.yaml'), featuresYaml());
+  await writeFile(join(folder, 'antipode.yaml'), `version: 1\nname: bench\n${topology}`);
+}
+
+/** A project with the views of the suites, for whoever needs only their definitions. */
+export async function definitionsOnly(scope: Scope): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'antipode-bench-'));
+  scope.defer(() => rm(folder, { recursive: true, force: true }));
+  await writeProject(
+    folder,
+    `regions:
+  r1: { place: r1, link: '127.0.0.1:7101', serve: '127.0.0.1:7102' }
+control: { link: '127.0.0.1:7100' }
+namespaces:
+  default: { hub: r1, failover: manual }
+`,
+  );
+  return folder;
+}
+
+/** Regions of ours on this machine, as `antipode up` runs them: processes, mutual TLS, fsync, tokens. */
+export class Stage {
+  readonly topology: Topology;
+  readonly project: Project;
+  readonly lines: Lines | undefined;
+  readonly startedMs: number;
+
+  private constructor(topology: Topology, lines: Lines | undefined, startedMs: number) {
+    this.topology = topology;
+    this.project = topology.project;
+    this.lines = lines;
+    this.startedMs = startedMs;
+  }
+
+  /** The first region is the hub. */
+  static async start(scope: Scope, options: StageOptions): Promise<Stage> {
+    const folder = await mkdtemp(join(tmpdir(), 'antipode-bench-'));
+    scope.defer(() => rm(folder, { recursive: true, force: true }));
+    const names = Array.from({ length: options.regions }, (_, at) => `r${at + 1}`);
+    const ports = await freePorts(names.length * 2 + 1);
+    const lines = options.lines === true ? new Lines() : undefined;
+    if (lines !== undefined) scope.defer(() => lines.end());
+    const links: string[] = [];
+    for (const from of names) {
+      for (const [at, to] of names.entries()) {
+        if (lines === undefined || from === to) continue;
+        const address = `127.0.0.1:${await lines.open(ports[at * 2 + 1] as number)}`;
+        links.push(`  - { from: ${from}, to: ${to}, address: '${address}' }\n`);
+      }
+    }
+    const regions = names.map(
+      (name, at) =>
+        `  ${name}: { place: ${name}, link: '127.0.0.1:${ports[at * 2 + 1]}', serve: '127.0.0.1:${ports[at * 2 + 2]}', workers: ${options.workers ?? 1} }\n`,
+    );
+    const timing = options.leaseMs === undefined ? '' : `, lease: ${options.leaseMs}ms, margin: ${options.marginMs}ms`;
+    await writeProject(
+      folder,
+      `regions:
+${regions.join('')}control: { place: witness, link: '127.0.0.1:${ports[0]}' }
+${links.length === 0 ? '' : `links:\n${links.join('')}`}namespaces:
+  default: { hub: r1, acknowledge: ${options.acknowledge ?? 'local'}${timing} }
+`,
+    );
+    const topology = new Topology({ project: await loadProject(folder), autoRestart: false });
+    scope.defer(() => topology.stop());
+    const beganMs = performance.now();
+    await topology.start();
+    await topology.waitForHub('default', { timeoutMs: HUB_MS_MAX });
+    return new Stage(topology, lines, performance.now() - beganMs);
+  }
+
+  get hub(): string {
+    return this.topology.regions[0] as string;
+  }
+
+  get replicas(): readonly string[] {
+    return this.topology.regions.slice(1);
+  }
+
+  async endpoint(region: string, role: 'read' | 'write'): Promise<Endpoint> {
+    const { host, port } = this.project.config.regions[region]?.serve ?? { host: '', port: 0 };
+    const token = (await clientToken(new ProjectPaths(this.project), role)) ?? '';
+    return { region, host, port, token };
+  }
+
+  /** The engine of a region and its serving processes. */
+  pids(region: string): number[] {
+    const node = this.topology.processes().find((each) => each.name === region);
+    return node?.pid === undefined ? [] : [node.pid, ...node.workers];
+  }
+}
