@@ -1,7 +1,12 @@
 import { AntipodeError } from '#core/errors';
 import type { Clock } from '#ports/clock';
 import type { OnlineReader } from '#ports/online-store';
-import { decodeJsonRecord, SERVING_STATE_KEY, type ServingState } from '#region/apply/records';
+import {
+  decodeJsonRecord,
+  type NamespaceServingState,
+  SERVING_STATE_KEY,
+  type ServingState,
+} from '#region/apply/records';
 
 /** Longest value of one response header; clients of several languages refuse a response with more than 16 KiB of them. */
 const HEADER_CHARACTERS_MAX = 8 * 1024;
@@ -44,32 +49,49 @@ export class ServingStateCache {
     return this.#state;
   }
 
-  /** Headers of an answer made of these namespaces; `freshness` is that of the least fresh one. */
+  /** Headers of an answer made of these namespaces as they are here; `freshness` is that of the least fresh one. */
   headers(namespaces: readonly string[]): FreshnessHeaders {
-    const state = this.#state;
-    const headers: Record<string, string> = { 'antipode-region': this.#region };
-    if (state === undefined) return headers;
-    const known = namespaces.flatMap((name) => {
-      const namespace = Object.hasOwn(state.namespaces, name) ? state.namespaces[name] : undefined;
-      return namespace === undefined ? [] : [{ name, ...namespace }];
-    });
+    const headers: Record<string, string> = { ...this.placeHeaders(namespaces) };
+    const known = this.#known(namespaces);
     const anchors = known.map((namespace) => namespace.freshnessAnchorMs);
     if (anchors.length > 0 && anchors.every((anchor) => anchor !== null)) {
       const freshness = this.#clock.wallMs() - Math.min(...anchors);
       headers['antipode-freshness-ms'] = String(Math.max(0, Math.round(freshness)));
     }
-    const hubs = known.flatMap(({ name, hub }) => (hub === null ? [] : [[name, hub] as const]));
-    if (hubs.length > 0) headers['antipode-hub'] = perNamespace(hubs, namespaces.length);
-    if (known.length > 0) {
-      headers['antipode-epoch'] = perNamespace(
-        known.map(({ name, epoch }) => [name, String(epoch)] as const),
-        namespaces.length,
-      );
-    }
+    if (known.length > 0) headers['antipode-epoch'] = epochsText(known, namespaces.length);
     const positions = positionsText(known.map((namespace) => namespace.positions));
     if (positions !== undefined) headers['antipode-positions'] = positions;
     return headers;
   }
+
+  /** What is true of this region wherever the rows of an answer come from: its name, and the hubs that it knows. */
+  placeHeaders(namespaces: readonly string[]): FreshnessHeaders {
+    const hubs = this.#known(namespaces).flatMap(({ name, hub }) => (hub === null ? [] : [[name, hub] as const]));
+    return {
+      'antipode-region': this.#region,
+      ...(hubs.length === 0 ? {} : { 'antipode-hub': perNamespace(hubs, namespaces.length) }),
+    };
+  }
+
+  #known(namespaces: readonly string[]): (NamespaceServingState & { readonly name: string })[] {
+    const state = this.#state;
+    if (state === undefined) return [];
+    return namespaces.flatMap((name) => {
+      const namespace = Object.hasOwn(state.namespaces, name) ? state.namespaces[name] : undefined;
+      return namespace === undefined ? [] : [{ name, ...namespace }];
+    });
+  }
+}
+
+/** The epochs in which rows were read, for an answer made of `namespaces` namespaces. */
+export function epochsText(
+  epochs: readonly { readonly name: string; readonly epoch: number }[],
+  namespaces: number,
+): string {
+  return perNamespace(
+    epochs.map(({ name, epoch }) => [name, String(epoch)] as const),
+    namespaces,
+  );
 }
 
 /** `us-east` when one namespace was read, `flights=us-east, users=eu-west` when several were. */

@@ -168,6 +168,12 @@ suite('checkers', () => {
     assert.deepEqual(found(reading(2000)), ['beyond-seal']);
     assert.deepEqual(found(reading(200)), [], 'it has just learned of it');
     assert.deepEqual(found(reading(2000, { headers: { 'antipode-epoch': '1' } })), [], 'it does not know');
+    const elsewhere = read({ write: 1, at: 150, headers: { 'antipode-epoch': '2', 'antipode-read-in': 'ap' } });
+    const known = { headers: { 'antipode-epoch': '1', 'antipode-read-in': 'us' } };
+    const asked = [first, second, elsewhere, read({ write: 2, at: 2000, ...known })];
+    assert.deepEqual(found(asked), [], 'another region knew, and answered the first of them');
+    const still = { headers: { 'antipode-epoch': '2', 'antipode-read-in': 'ap' } };
+    assert.deepEqual(found([...asked, read({ write: 2, at: 2000, ...still })]), ['beyond-seal']);
     assert.deepEqual(found([first, second], [lease, region('ap', 2, tail), region('us', 2, tail)]), ['beyond-seal']);
   });
 

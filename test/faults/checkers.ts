@@ -286,11 +286,12 @@ function checkBeyondSeal(
   const knewSince = new Map<string, number>();
   for (const read of [...reads].sort((a, b) => a.completedMs - b.completedMs)) {
     const known = Number(read.headers['antipode-epoch'] ?? 0);
-    const name = `${read.region} ${known}`;
+    const place = read.headers['antipode-read-in'] ?? read.region;
+    const name = `${place} ${known}`;
     if (!knewSince.has(name)) knewSince.set(name, read.completedMs);
     const positions = writes.get(read.write ?? 0)?.attempts.find((attempt) => attempt.positions !== null)?.positions;
     const epoch = Math.max(0, ...Object.keys(positions ?? {}).map((stream) => epochOf.get(stream) ?? 0));
-    const since = Math.min(...[...knewSince].filter(([each]) => isLater(each, read.region, epoch)).map(([, ms]) => ms));
+    const since = Math.min(...[...knewSince].filter(([each]) => isLater(each, place, epoch)).map(([, ms]) => ms));
     const late = epoch > 0 && read.invokedMs - since > SEAL_MS && isTail(read.write ?? 0);
     finding.look(
       'beyond-seal',

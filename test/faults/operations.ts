@@ -48,8 +48,7 @@ function operationsOf(history: History): Operation[] {
       completedMs: read.completedMs,
       outcome: served ? 'ok' : 'refused',
       code: read.code,
-      // Rows from elsewhere come with the epoch that this region knows, which says nothing of them.
-      epoch: 'antipode-read-in' in read.headers ? null : numberOf(read.headers['antipode-epoch']),
+      epoch: numberOf(read.headers['antipode-epoch']),
       level: read.level,
       maxStalenessMs: read.maxStalenessMs,
       stale: read.stale,

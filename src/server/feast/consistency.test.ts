@@ -51,6 +51,12 @@ suite('consistency over HTTP', () => {
     const answer = await read(face, { 'antipode-session': asked, 'antipode-latency-budget-ms': '70' });
     assert.equal(answer.headers['antipode-read-in'], 'us-east');
     assert.equal(answer.headers['antipode-freshness-ms'], '5');
+    assert.equal(answer.headers['antipode-epoch'], '3');
+    face.engine.answered = { ...face.engine.answered, epoch: 7, freshnessMs: null };
+    const later = await read(face, { 'antipode-session': asked });
+    assert.equal(later.headers['antipode-epoch'], '7', 'of the region that was read, not of this one');
+    assert.equal(later.headers['antipode-freshness-ms'], undefined, 'what this region knows says nothing of them');
+    face.engine.answered = { ...face.engine.answered, epoch: 3, freshnessMs: 5 };
     assert.deepEqual(decodeToken(String(answer.headers['antipode-session'])), {
       hlc: { wallMs: 5, counter: 1 },
       namespaces: { flights: { epoch: 3, streams: { [STREAM]: 1300 } } },

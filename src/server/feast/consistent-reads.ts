@@ -12,7 +12,7 @@ import type { ReadRowsResult, RegionEngine } from '#region/engine-api';
 import type { ReadDemand } from '#server/feast/read-demand';
 import type { ReadPlan } from '#server/feast/read-plan';
 import { type ReadOutcome, type ReadRequest, readRows, storageKeys } from '#server/feast/read-rows';
-import { type FreshnessHeaders, positionsText, type ServingStateCache } from '#server/serving-state';
+import { epochsText, type FreshnessHeaders, positionsText, type ServingStateCache } from '#server/serving-state';
 
 export interface ConsistentAnswer {
   readonly outcome: ReadOutcome;
@@ -119,14 +119,13 @@ export class ConsistentReads {
     const readings = new ReadingsSeen(plan);
     const reader = readings.over({ row: (key) => rows.get(key.toString('latin1')) });
     const outcome = readRows({ plan, entities, reader, nowUs: this.#clock.wallMs() * 1000 });
-    const answered = results.map(({ result }) => result);
     const seen = new Map(results.map(({ namespace, result }) => [namespace, result.seen] as const));
-    const stale = answered.some((result) => result.stale);
+    const stale = results.some(({ result }) => result.stale);
     return {
       outcome,
       headers: {
-        ...this.#state.headers(plan.namespaces),
-        ...resultHeaders(answered),
+        ...this.#state.placeHeaders(plan.namespaces),
+        ...resultHeaders(results),
         ...consistencyHeaders(demand.level, stale),
         ...sessionHeaders(demand, seen, readings.greatest),
       },
@@ -165,14 +164,20 @@ function consistencyHeaders(level: ReadLevel, stale: boolean): FreshnessHeaders 
   return stale ? { 'antipode-consistency': 'eventual', 'antipode-stale': 'true' } : { 'antipode-consistency': level };
 }
 
-/** What the engine knows better than the state that is written now and then. */
-function resultHeaders(results: readonly ReadRowsResult[]): FreshnessHeaders {
+/** What the region that was read says of its rows. What this one knows says nothing of them. */
+function resultHeaders(
+  results: readonly { readonly namespace: string; readonly result: ReadRowsResult }[],
+): FreshnessHeaders {
   const headers: Record<string, string> = {
-    'antipode-read-in': [...new Set(results.map(({ region }) => region))].join(', '),
+    'antipode-read-in': [...new Set(results.map(({ result }) => result.region))].join(', '),
+    'antipode-epoch': epochsText(
+      results.map(({ namespace, result }) => ({ name: namespace, epoch: result.epoch })),
+      results.length,
+    ),
   };
-  const freshness = results.map(({ freshnessMs }) => freshnessMs);
+  const freshness = results.map(({ result }) => result.freshnessMs);
   if (freshness.every((ms) => ms !== null)) headers['antipode-freshness-ms'] = String(Math.max(...freshness));
-  const positions = positionsText(results.map(({ seen }) => seen.streams));
+  const positions = positionsText(results.map(({ result }) => result.seen.streams));
   if (positions !== undefined) headers['antipode-positions'] = positions;
   return headers;
 }
