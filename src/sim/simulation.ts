@@ -21,6 +21,7 @@ import { brokenAudits, FinalState, type Shortcoming } from '#sim/oracle/final-st
 import { FrameArchive } from '#sim/oracle/frame-archive';
 import { FreshnessOracle } from '#sim/oracle/freshness';
 import { holdUpToSeals, limitOf } from '#sim/oracle/lease-view';
+import { Promotions } from '#sim/oracle/promotions';
 import { ReferenceMerge } from '#sim/oracle/reference-merge';
 import { RegionHistory } from '#sim/oracle/region-history';
 import { judgeSessions } from '#sim/oracle/session-verdict';
@@ -88,6 +89,7 @@ export class Simulation {
   readonly #archive: FrameArchive;
   readonly #merge: ReferenceMerge;
   readonly #sync: SyncAcknowledged;
+  readonly #promotions: Promotions;
   readonly #finalStates = new Map<string, FinalState>();
   readonly #freshness: FreshnessOracle;
   /** Members that began an incarnation while a peer was silent. */
@@ -133,6 +135,7 @@ export class Simulation {
     this.control = new ControlMachine(machine('control'));
     this.control.members = knobs.regions;
     for (const name of knobs.regions) this.regions.push(this.#region(name, new RegionMachine(machine(name))));
+    this.#promotions = new Promotions(this.histories, this.violations);
     this.#sync = new SyncAcknowledged({
       namespaces: knobs.namespaces,
       histories: this.histories,
@@ -246,6 +249,8 @@ export class Simulation {
   #lookAtFreshness(): void {
     this.kernel.schedule(LOOK_MS, undefined, 'freshness', () => {
       this.#freshness.look();
+      for (const { name } of this.knobs.namespaces)
+        this.#promotions.look(name, this.control.lease(name), this.kernel.nowMs);
       this.#lookAtFreshness();
     });
   }

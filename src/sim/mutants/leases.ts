@@ -6,8 +6,8 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
   {
     name: 'append-after-promise',
     bug: 'A holder that promised its epoch away goes on appending and renewing.',
-    faults: ['planned-failover'],
-    oracles: ['I1', 'I2', 'I5', 'I14'],
+    faults: ['planned-failover', 'planned-failover', 'lossy-link', 'reset-link', 'half-open-link', 'orphan-channels'],
+    oracles: ['I1', 'I2', 'I5', 'I14', 'sync'],
     tune: underLease,
     edit: [
       {
@@ -114,7 +114,7 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
   {
     name: 'take-over-early',
     bug: 'A lease counts as lapsed after a part of its time.',
-    faults: ['cut-hub-from-control'],
+    faults: ['isolate-hub', 'isolate-hub-with-one'],
     oracles: ['I2'],
     tune: underLongLease,
     edit: {
@@ -187,7 +187,7 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
     name: 'candidate-does-not-fetch',
     bug: 'A candidate takes the lease without the frames up to the seal.',
     faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one', 'chase-hub', 'wipe-disks'],
-    oracles: ['I5', 'I14'],
+    oracles: ['I2', 'I5', 'I14'],
     tune: underLease,
     edit: {
       file: 'src/region/failover/promotion.ts',
@@ -213,7 +213,7 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
     name: 'accept-before-caught-up',
     bug: 'A new hub accepts before it has applied what was sealed.',
     faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one', 'chase-hub', 'slow-disk'],
-    oracles: ['once', 'I4', 'I8'],
+    oracles: ['I2', 'once', 'I4', 'I8'],
     tune: underLease,
     edit: {
       file: 'src/region/failover/acceptance.ts',

@@ -146,9 +146,26 @@ export class RegionHistory {
     const written = frames.filter((frame) => !this.#archive.holds(stream, frame));
     this.#checkOwn(stream, written[0]?.from);
     for (const { bytes } of written) {
-      this.#checkStamp(this.#archive.decode(bytes));
+      const decoded = this.#archive.decode(bytes);
+      this.#checkCaughtUp(decoded);
+      this.#checkStamp(decoded);
       this.#checkClock(bytes);
     }
+  }
+
+  /** P6.6: who extends an epoch has applied everything valid of those before it. */
+  #checkCaughtUp({ stream, kind }: DecodedFrame): void {
+    const known = this.#known.get(parseStreamKey(stream)?.namespace ?? '');
+    if (kind !== 'rows' || known === undefined || known.event >= this.#kernel.events) return;
+    for (const seals of Object.values(known.lease.seals))
+      for (const [sealed, seal] of Object.entries(seals)) {
+        const applied = this.#applied.get(sealed) ?? 0;
+        if (applied >= seal) continue;
+        this.#violations.add(
+          'I2',
+          `${this.region} extends ${stream} and has applied ${sealed} up to ${applied} of ${seal}`,
+        );
+      }
   }
 
   durable(stream: StreamKey, frames: readonly LoggedFrame[]): void {

@@ -41,9 +41,9 @@ export class SyncAcknowledged {
     const places = Object.entries(result.positions);
     if (namespace === undefined || places.length === 0) return;
     const active = namespace.replication === 'active-active';
+    if (active && write.request.acknowledge === undefined) return;
     const rule = active ? 0 : namespace.acknowledge;
     const promotable = active ? this.#histories.map(({ region }) => region) : namespace.promotable;
-    if (rule === 0 && write.request.acknowledge === undefined) return;
     const heldIn = this.#histories
       .filter((history) => places.every(([stream, seq]) => history.held(stream, atMs) >= seq))
       .map(({ region }) => region);
