@@ -214,7 +214,7 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
     bug: 'A new hub accepts before it has applied what was sealed.',
     faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one', 'chase-hub', 'slow-disk'],
     oracles: ['I2', 'once', 'I4', 'I8'],
-    tune: underLease,
+    tune: (knobs) => ({ ...underLease(knobs), disk: { fsyncMs: 2, applyMs: 900 } }),
     edit: {
       file: 'src/region/failover/acceptance.ts',
       find: 'this.#waitsFor = this.#missing() ?? this.#clockWait();',
