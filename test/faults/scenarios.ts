@@ -1,16 +1,16 @@
 // What is done to real regions while clients work. Each scenario leaves everything running and healed.
-import assert from 'node:assert/strict';
 import { rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { flipBitIn } from '#adapters/lmdb/testing/flip-bit';
 import { DISK_RESERVE_BYTES } from '#region/ingest/namespace-writer';
 import { LEASE_MS, MARGIN_MS, sleep, type TestScope } from '../support/local-topology.ts';
 import { mountDisk, whyNoDisk } from '../support/small-disk.ts';
-import { dataFile, REGIONS, type RegionName, type Stage, type StageOptions } from './stage.ts';
-import { noteOf } from './workload.ts';
+import { flipFrame, flipRow } from './flip-bits.ts';
+import { REGIONS, type RegionName, type Stage, type StageOptions } from './stage.ts';
 
-/** How long a holder that cannot renew keeps others from taking over, and a little more. */
 const DISK_BYTES = 400 * 1024 * 1024;
+/** What a replica has of the clients' writes before a bit flips in it. */
+const CHANGES_BEFORE_FLIP = 30;
+/** How long a holder that cannot renew keeps others from taking over, and a little more. */
 const LAPSED_MS = LEASE_MS + 2 * MARGIN_MS;
 
 export interface Scenario {
@@ -194,10 +194,10 @@ export const SCENARIOS: readonly Scenario[] = [
     about: 'a bit of a row flips in the store file of a replica that is down',
     run: async (stage) => {
       const [victim] = others(await stage.hub(), stage);
-      const writes = await stage.settledWrites(victim);
+      await stage.untilApplied(victim, CHANGES_BEFORE_FLIP);
       await stage.kill(victim);
-      await stage.disturb(`flip a bit of a row in the store of ${victim}`, () => {
-        flipOneOf(dataFile(stage, victim, 'store'), writes);
+      await stage.disturb(`flip a bit of a row in the store of ${victim}`, async () => {
+        await flipRow(stage.dataFolder(victim), stage.codec, stage.workload.hotKeys);
       });
       // It is found at the start or by a reader; then the region ends by itself, and the next start builds its store again.
       await stage.restart(victim).then(
@@ -214,14 +214,15 @@ export const SCENARIOS: readonly Scenario[] = [
       'a bit of a frame flips in the log file of a replica that is down, and its store is lost, so that it reads the frame',
     run: async (stage) => {
       const [victim] = others(await stage.hub(), stage);
-      const writes = await stage.settledWrites(victim);
+      await stage.untilApplied(victim, CHANGES_BEFORE_FLIP);
       await stage.kill(victim);
-      await stage.disturb(`flip a bit of a frame in the log of ${victim}, and remove its store`, () => {
-        flipOneOf(dataFile(stage, victim, 'log'), writes);
+      await stage.disturb(`flip a bit of a frame in the log of ${victim}, and remove its store`, async () => {
+        await flipFrame(stage.dataFolder(victim), stage.random);
         rmSync(join(stage.dataFolder(victim), 'store'), { recursive: true });
       });
       await stage.restart(victim);
-      await sleep(1_500);
+      await stage.untilSaid(victim, 'frame-repaired');
+      await sleep(1_000);
     },
   },
   {
@@ -255,12 +256,6 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
 ];
-
-/** Flips a bit of one of these writes in a data file: of the first that is found in it as a whole. */
-function flipOneOf(file: string, writes: readonly number[]): void {
-  const flipped = writes.find((write) => flipBitIn(file, Buffer.from(noteOf(write))) > 0);
-  assert.ok(flipped !== undefined, `one of the writes ${writes.join(', ')} is in ${file}`);
-}
 
 /** The regions that are not hub, in a drawn order. */
 export function others(hub: RegionName, stage: Stage): [RegionName, RegionName] {

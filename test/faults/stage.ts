@@ -1,5 +1,4 @@
 // Three real regions and the control store behind lines that can be cut, with clients at work, from start to verdict.
-import { join } from 'node:path';
 import { loadProject, type Project } from '#adapters/project-files/load-project';
 import { TEST_CLOCK_OFFSET_VARIABLE } from '#cli/process/machine-clock';
 import { clientToken } from '#cli/project/tokens';
@@ -185,26 +184,20 @@ export class Stage {
     for (const each of rest) this.workload.avoid(each, false);
   }
 
-  /** Writes that a region has applied, and that are still the last of their keys; the latest first. */
-  async settledWrites(region: RegionName): Promise<number[]> {
-    let found: number[] = [];
-    await until(`a write has settled in ${region}`, 20_000, async () => {
+  /** Waits until a region has applied so many changes. */
+  async untilApplied(region: RegionName, changes: number): Promise<void> {
+    await until(`${region} has applied ${changes} changes`, 20_000, async () => {
       const streams = (await this.topology.statuses()).get(region)?.streams ?? [];
-      const applied = new Map(streams.map((each) => [each.stream, each.applied]));
-      const writes = this.history.of('write').filter(({ outcome }) => outcome === 'ok');
-      const last = new Map<number, number>();
-      for (const { key, write } of writes) last.set(key, Math.max(last.get(key) ?? 0, write));
-      found = writes
-        .filter(
-          ({ key, write, positions }) =>
-            last.get(key) === write &&
-            positions !== null &&
-            Object.entries(positions).every(([stream, seq]) => (applied.get(stream) ?? 0) >= seq),
-        )
-        .map(({ write }) => write);
-      return found.length > 0;
+      return streams.reduce((sum, { applied }) => sum + applied, 0) >= changes;
     });
-    return found.reverse();
+  }
+
+  /** Waits until a region tells of an event, in this life of it. */
+  async untilSaid(region: RegionName, event: string): Promise<void> {
+    await until(`${region} says ${event}`, 20_000, async () => {
+      const events = (await this.topology.statuses()).get(region)?.events ?? [];
+      return events.some((each) => each.event === event);
+    });
   }
 
   /** Waits until a region has ended by itself. */
@@ -244,6 +237,11 @@ export class Stage {
     return this.disturb('all lines heal', () => {
       for (const line of this.#lines.values()) line.heal();
     });
+  }
+
+  /** Codec of the one view that clients write. */
+  get codec(): ViewCodec {
+    return new ViewCodec(this.#project.views[0]!);
   }
 
   /** Where a region keeps its data. */
@@ -337,9 +335,4 @@ function byWrite(book: ReadonlyMap<string, number>, codec: ViewCodec): Record<st
 
 function readingOf(codec: ViewCodec, values: readonly unknown[]): number {
   return Number(values[codec.view.features.findIndex(({ name }) => name === 'reading')]);
-}
-
-/** Path of a file of a region's data that holds its log or its store. */
-export function dataFile(stage: Stage, region: RegionName, which: 'log' | 'store'): string {
-  return join(stage.dataFolder(region), which, 'data.mdb');
 }

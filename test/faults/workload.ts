@@ -72,7 +72,7 @@ interface Session {
 }
 
 /** The note that belongs to a write: long enough that a flipped bit of a row most likely lies in it. */
-export function noteOf(write: number): string {
+function noteOf(write: number): string {
   return `note ${write} `.repeat(Math.ceil(NOTE_CHARACTERS / 8)).slice(0, NOTE_CHARACTERS);
 }
 
@@ -96,8 +96,9 @@ export class Workload {
     return performance.now() - this.#startedMs;
   }
 
-  get writes(): number {
-    return this.#lastWrite;
+  /** The keys that half of all operations meet on. */
+  get hotKeys(): readonly number[] {
+    return Array.from({ length: this.#options.hotKeys ?? HOT_KEYS }, (_, key) => key);
   }
 
   /** Whether clients choose the region by themselves; one that is known to be away costs each of them a timeout. */
