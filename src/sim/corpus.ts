@@ -68,4 +68,9 @@ export const CORPUS: readonly PastFailure[] = [
     seeds: [10, 12],
     kinds: ['pause-hub', 'pause-region', 'flap-hub', 'cut-hub-from-control', 'failed-control-fsync'],
   },
+  {
+    showed: 'the simulator did not count frames as held whose fsync had outlived the process that waited for it',
+    seeds: [13, 29],
+    kinds: ['crash-region', 'crash-hub', 'chase-hub'],
+  },
 ];

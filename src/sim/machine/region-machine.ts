@@ -4,6 +4,7 @@ import { KvOnlineStore } from '#adapters/kv/kv-online-store';
 import { KvSnapshots } from '#adapters/kv/kv-snapshots';
 import { MemoryKv } from '#adapters/memory/memory-kv';
 import { toAntipodeError } from '#core/errors';
+import type { StreamKey } from '#core/model/stream';
 import type { ChangeLog } from '#ports/change-log';
 import type { Journal } from '#ports/journal';
 import type { OnlineStore } from '#ports/online-store';
@@ -80,7 +81,7 @@ export class RegionMachine extends Machine {
     const memoryStore = new KvOnlineStore(new MemoryKv(this.store));
     const rawStore =
       mutant?.hiddenStore?.(memoryStore, random.fork('mutant'), () => this.applyDelay(process)) ?? memoryStore;
-    history.restarted(leasesInJournal(rawJournal));
+    history.restarted(leasesInJournal(rawJournal), headsOf(rawLog));
     const changeLog = crashingLog(recordChangeLog(rawLog, history), process, this.name);
     const journal = crashingJournal(recordJournal(rawJournal, history), process);
     const recordedStore = recordStore(rawStore, {
@@ -144,8 +145,7 @@ export class RegionMachine extends Machine {
     const clean = mark !== undefined && Buffer.from(mark).includes('"clean":true');
     // A copy of an orderly stop is whole: the region may go on with it.
     this.setup?.history.disksReplaced(clean ? new KvOnlineStore(new MemoryKv(this.store)).checkpoints() : undefined);
-    const log = new KvChangeLog(new MemoryKv(this.log));
-    const heads = new Map(log.streams().map((stream) => [stream, log.head(stream).seq]));
+    const heads = headsOf(new KvChangeLog(new MemoryKv(this.log)));
     this.setup?.history.logReplaced(image === undefined ? 'empty' : 'older', heads);
   }
 
@@ -191,4 +191,8 @@ export class RegionMachine extends Machine {
   get fatalExpected(): boolean {
     return this.#fatalExpected;
   }
+}
+
+function headsOf(log: ChangeLog): Map<StreamKey, number> {
+  return new Map(log.streams().map((stream) => [stream, log.head(stream).seq]));
 }

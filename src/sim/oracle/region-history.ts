@@ -87,8 +87,12 @@ export class RegionHistory {
     this.#freshness = options.freshness;
   }
 
-  /** A new process knows what its journal says. */
-  restarted(leases: ReadonlyMap<string, PlainLease>): void {
+  /** A new process knows what its journal says. Its log goes up to `heads`, beyond what it was told when an fsync outlived it. */
+  restarted(leases: ReadonlyMap<string, PlainLease>, heads: ReadonlyMap<StreamKey, number>): void {
+    for (const [stream, head] of heads) {
+      this.#held.set(stream, Math.max(head, this.#held.get(stream) ?? 0));
+      this.#archive.held(this.region, stream, head);
+    }
     this.#known.clear();
     this.#floor = this.#greatest;
     for (const [namespace, lease] of leases) this.learned(namespace, lease);
