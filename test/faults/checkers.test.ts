@@ -136,6 +136,18 @@ suite('checkers', () => {
     assert.deepEqual(broken([first, second, { ...bounded, maxStalenessMs: 100, stale: true }]), [], 'it says so');
   });
 
+  test('eventual: a region that does not show the last write when all is settled, or another than the others', () => {
+    const settled: HistoryLine = { kind: 'settled', atMs: 1000 };
+    const late = read({ write: 2, at: 1500 });
+    assert.deepEqual(broken([first, second, settled, late]), []);
+    assert.deepEqual(broken([first, second, settled, read({ write: 1, at: 1500 })]), ['eventual']);
+    assert.deepEqual(broken([first, second, settled, read({ write: null, at: 1500 })]), ['eventual']);
+    assert.deepEqual(broken([first, second, settled, read({ write: 1, at: 900 })]), [], 'it was not yet settled');
+    const third = write({ write: 3, at: 200, outcome: 'unknown', positions: null });
+    const other = read({ write: 3, at: 1600, region: 'ap' });
+    assert.deepEqual(broken([first, second, third, settled, late, other]), ['eventual'], 'ap has it, us has not');
+  });
+
   test('strong: a read without a write acknowledged before it, or behind an earlier strong read', () => {
     const strong = { met: 'strong' } as const;
     assert.deepEqual(broken([first, second, read({ write: 2, at: 150, ...strong })]), []);

@@ -29,6 +29,8 @@ export interface Verdict {
   readonly violations: readonly Violation[];
   /** How much each checker had to look at: one that looked at nothing has shown nothing. */
   readonly checked: Readonly<Record<string, number>>;
+  /** Reads that were asked for and answered at each level. */
+  readonly levels: Readonly<Record<Level, number>>;
 }
 
 /** One write with all its attempts. */
@@ -80,12 +82,20 @@ export function checkHistory(history: History): Verdict {
   checkSessions(finding, history);
   const latest = new Promised(writes);
   checkFreshness(finding, reads, latest, history);
+  checkEventual(finding, reads, writes, history);
   checkBounded(finding, reads, latest, history);
   checkStrong(finding, reads, latest, writes);
   checkBeyondSeal(finding, reads, writes, history);
   checkFinal(finding, history, writes);
   checkAsSimulated(finding, history);
-  return { violations: finding.violations(), checked: finding.checked };
+  return { violations: finding.violations(), checked: finding.checked, levels: levelsOf(reads) };
+}
+
+/** Reads that were answered at each level; those that ask for less than they got count as what they asked for. */
+function levelsOf(reads: readonly ReadAttempt[]): Record<Level, number> {
+  const levels: Record<Level, number> = { eventual: 0, session: 0, bounded: 0, strong: 0 };
+  for (const { level, met } of reads) if (level === 'eventual' || level === met) levels[level] += 1;
+  return levels;
 }
 
 function writesOf(attempts: readonly WriteAttempt[], lease: FinalLease | undefined): Map<number, Write> {
@@ -210,6 +220,42 @@ function checkSessions(finding: Finding, history: History): void {
     }
     if (attempt.token) seen.set(name, Math.max(before, attempt.write ?? 0));
   }
+}
+
+/** Once all is quiet and whole, any region shows the last acknowledged write of a key without being asked for more; all show the same. */
+function checkEventual(
+  finding: Finding,
+  reads: readonly ReadAttempt[],
+  writes: ReadonlyMap<number, Write>,
+  history: History,
+): void {
+  const [settled] = history.of('settled');
+  if (settled === undefined) return;
+  const winners = winnersOf(history, writes);
+  const shown = new Map<number, ReadAttempt>();
+  for (const read of reads) {
+    if (read.level !== 'eventual' || read.invokedMs < settled.atMs) continue;
+    const due = winners.get(read.key) ?? 0;
+    const first = shown.get(read.key) ?? read;
+    shown.set(read.key, first);
+    const fault =
+      (read.write ?? 0) < due
+        ? `write ${due} was acknowledged, and all is settled`
+        : read.write !== first.write && `${first.region} gave ${first.write}, and all is settled`;
+    finding.look('eventual', fault && `${describe(read)}: ${fault}`);
+  }
+}
+
+/** The last acknowledged write of each key that readers are promised in the end. */
+function winnersOf(history: History, writes: ReadonlyMap<number, Write>): Map<number, number> {
+  const tail = history.of('run')[0]?.tail;
+  const regions = history.of('region');
+  const winners = new Map<number, number>();
+  for (const { number, key, ackedMs } of writes.values()) {
+    const kept = regions.some(({ tails }) => (tails[number] ?? 0) > 0);
+    if (ackedMs !== Infinity && (!kept || tail === 'replay')) winners.set(key, Math.max(winners.get(key) ?? 0, number));
+  }
+  return winners;
 }
 
 /** What the freshness header says is true: all that was acknowledged by then is there. */
@@ -337,7 +383,6 @@ function checkFinal(finding: Finding, history: History, writes: ReadonlyMap<numb
       finding.look('refused', stranger && `${region} holds write ${number}, and ${stranger}`);
     }
   }
-  const winners = new Map<number, number>();
   for (const write of writes.values()) {
     if (write.ackedMs === Infinity) continue;
     const kept = regions.some(({ tails }) => (tails[write.number] ?? 0) > 0);
@@ -345,8 +390,8 @@ function checkFinal(finding: Finding, history: History, writes: ReadonlyMap<numb
       const there = (valid[write.number] ?? 0) > 0 || (kept && run.tail === 'keep');
       finding.look('acknowledged', !there && `write ${write.number}, acknowledged, is not in ${region}`);
     }
-    if (!kept || run.tail === 'replay') winners.set(write.key, Math.max(winners.get(write.key) ?? 0, write.number));
   }
+  const winners = winnersOf(history, writes);
   for (const { region, served } of regions) {
     for (const [key, number] of winners) {
       const row = served[key] ?? 0;

@@ -64,6 +64,12 @@ export interface Disturbance {
   readonly what: string;
 }
 
+/** From here on no client writes, all lines are whole, and all regions say that they have the same. */
+export interface Settled {
+  readonly kind: 'settled';
+  readonly atMs: number;
+}
+
 /** Facts about the run, which the checkers judge by. */
 export interface RunFacts {
   readonly kind: 'run';
@@ -102,7 +108,7 @@ export interface FinalRegion {
   readonly tails: Readonly<Record<string, number>>;
 }
 
-export type HistoryLine = RunFacts | WriteAttempt | ReadAttempt | Disturbance | FinalLease | FinalRegion;
+export type HistoryLine = RunFacts | WriteAttempt | ReadAttempt | Disturbance | Settled | FinalLease | FinalRegion;
 
 export class History {
   readonly lines: HistoryLine[] = [];

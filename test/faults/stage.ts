@@ -250,7 +250,7 @@ export class Stage {
   }
 
   /**
-   * Ends the clients, waits until all regions agree, stops everything and writes down what the disks hold. Throws when they
+   * Ends the clients, waits until all regions agree, reads every key in each, stops everything and writes down what the disks hold. Throws when they
    * do not agree in time, unless `tolerant`.
    */
   async conclude(options: { readonly convergeMsMax: number; readonly tolerant: boolean }): Promise<void> {
@@ -258,6 +258,8 @@ export class Stage {
     await this.#converge(options.convergeMsMax).catch((error: unknown) => {
       if (!options.tolerant) throw error;
     });
+    this.history.add({ kind: 'settled', atMs: Math.round(this.workload.nowMs()) });
+    await this.workload.readAll();
     await this.topology.stop();
     const lease = await readLease(this.topology, 'default');
     const { epoch, streams, seals } = lease;

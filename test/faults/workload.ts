@@ -29,6 +29,7 @@ const LEVELS: readonly Level[] = ['eventual', 'session', 'bounded', 'strong'];
 const MAX_STALENESS_MS = 1_500;
 const LATENCY_BUDGET_MS = 600;
 const HOT_KEYS = 6;
+const COLD_KEYS = 60;
 const NOTE_CHARACTERS = 200;
 
 export interface WorkloadOptions {
@@ -129,6 +130,21 @@ export class Workload {
     this.#agent.destroy();
   }
 
+  /** Reads every key in every region as it is there. For the end, when no client runs any more. */
+  async readAll(): Promise<void> {
+    const { hotKeys = HOT_KEYS, coldKeys = COLD_KEYS, seed, urls } = this.#options;
+    const keys = Array.from({ length: hotKeys + coldKeys }, (_, key) => key);
+    await Promise.all(
+      [...urls.keys()].map(async (region) => {
+        const client = `auditor-${region}`;
+        const random = new SeededRandom(seed * 1000 - keys.length);
+        const session: Session = { random, writeShare: 0, client, name: client, lost: 0, token: undefined };
+        for (const key of keys) await this.#read(session, region, key, 'eventual');
+      }),
+    );
+    this.#agent.destroy();
+  }
+
   /** One client writes the hot keys in one region and reads each at once in another, at every level. */
   async confront(writer: string, reader: string): Promise<void> {
     const { hotKeys = HOT_KEYS, seed } = this.#options;
@@ -143,7 +159,7 @@ export class Workload {
   }
 
   async #run(session: Session): Promise<void> {
-    const { hotKeys = HOT_KEYS, coldKeys = 60, pauseMs = 12 } = this.#options;
+    const { hotKeys = HOT_KEYS, coldKeys = COLD_KEYS, pauseMs = 12 } = this.#options;
     const { random } = session;
     while (!this.#stopped) {
       const key = random.chance(0.5) ? random.integer(hotKeys) : hotKeys + random.integer(coldKeys);
