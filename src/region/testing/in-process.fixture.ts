@@ -95,7 +95,7 @@ export class InProcessTopology {
     } = {},
   ) {
     this.#views = options.views ?? [TEST_VIEW];
-    const leaseMs = options.leaseMs ?? 600;
+    const leaseMs = options.leaseMs ?? 2000;
     this.#setup = options.setup ?? {
       namespace: 'flights',
       partitions: 1,
