@@ -2,7 +2,7 @@ import { Authority } from '#region/failover/authority';
 import { Tails } from '#region/failover/tails';
 import { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Mutant } from '#sim/mutants/mutant';
-import { patch, withApply, withoutRecords } from '#sim/mutants/patching';
+import { patch, underLease, withApply, withoutRecords } from '#sim/mutants/patching';
 
 /** Bugs of leases, seals, promises and acknowledgements, each to be caught by an oracle. */
 export const CORE_MUTANTS: readonly Mutant[] = [
@@ -18,7 +18,7 @@ export const CORE_MUTANTS: readonly Mutant[] = [
     name: 'ignore-seal',
     bug: 'A sealed stream counts as open.',
     faults: ['isolate-hub-with-one', 'isolate-hub'],
-    firstSeeds: [26, 38, 53, 21, 36],
+    tune: underLease,
     oracles: ['I2'],
     install: () => {
       const real = NamespaceLog.prototype.standing;
