@@ -15,8 +15,9 @@ import { realRows } from './lib/rows.ts';
 import { Scope, WrongAnswer } from './lib/scope.ts';
 import { definitionsOnly } from './lib/stage.ts';
 import { replicate } from './suites/replicate.ts';
+import { serve } from './suites/serve.ts';
 
-const SUITES: Readonly<Record<string, Suite>> = { replicate };
+const SUITES: Readonly<Record<string, Suite>> = { replicate, serve };
 /** Two runs on one machine differ by so much. */
 const TOLERANCE = 0.15;
 const GIB = 1024 ** 3;

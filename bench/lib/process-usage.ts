@@ -1,5 +1,5 @@
 // What processes cost, from /proc: Linux only, like the rest of these measurements.
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** Clock ticks a second of /proc/PID/stat; fixed on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -37,4 +37,12 @@ export function memoryOf(pids: readonly number[]): Memory {
 
 function kibOf(status: string, field: string): number {
   return Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? Number.NaN);
+}
+
+/** Processes that a process started, and those that they started. */
+export function descendants(pid: number): number[] {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number),
+  );
+  return children.flatMap((child) => [child, ...descendants(child)]);
 }

@@ -15,13 +15,17 @@ for (;;) {
  */
 export class Ticker {
   readonly #sleeper: Worker;
+  #stopped: Promise<unknown> | undefined;
 
   constructor(onTick: () => void) {
     this.#sleeper = new Worker(SLEEPER, { eval: true, workerData: PERIOD_MS });
-    this.#sleeper.on('message', onTick);
+    this.#sleeper.on('message', () => {
+      if (this.#stopped === undefined) onTick();
+    });
   }
 
   async stop(): Promise<void> {
-    await this.#sleeper.terminate();
+    this.#stopped ??= this.#sleeper.terminate();
+    await this.#stopped;
   }
 }

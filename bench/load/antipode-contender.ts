@@ -85,7 +85,7 @@ export class AntipodeContender implements Contender {
 
   async seen(replica: number): Promise<number> {
     const reply = await this.#reader(replica).request(this.#probeReads[replica] as Buffer);
-    const value = columnsOf(reply.status, reply.body)[0]?.[0];
+    const value = columnsOf(reply.status, reply.body, [this.#features()[0] ?? ''])[0]?.[0];
     return typeof value === 'number' ? value : -1;
   }
 
@@ -95,7 +95,7 @@ export class AntipodeContender implements Contender {
       const asked = keys.slice(from, from + VERIFIED_AT_ONCE);
       const read = this.#read(this.#replicas[replica] as Endpoint, asked.map(keyOf), names);
       const { status, body } = await this.#reader(replica).request(read);
-      const columns = columnsOf(status, body);
+      const columns = columnsOf(status, body, names);
       for (const [at, key] of asked.entries()) {
         const got = columns.map((column) => column[at]);
         assertRow(`key ${key} at ${this.#replicas[replica]?.region}`, got, this.#maker.values(key, generation));
@@ -133,14 +133,18 @@ export function readRequest(
   });
 }
 
-/** Values by feature, then by entity row, of an answer in Feast's form. The join keys come first there and are left out. */
-export function columnsOf(status: number, body: Buffer): readonly (readonly unknown[])[] {
+/** Values by feature in the order of `names`, then by entity row, of an answer in Feast's form, whatever its own order. */
+export function columnsOf(status: number, body: Buffer, names: readonly string[]): readonly (readonly unknown[])[] {
   if (status !== 200) throw new Error(`a read was answered with ${status}: ${body.toString().slice(0, 300)}`);
   const { metadata, results } = JSON.parse(body.toString()) as {
     metadata: { feature_names: readonly string[] };
     results: readonly { values: readonly unknown[] }[];
   };
-  return results.filter((_, at) => metadata.feature_names[at] !== JOIN_KEY).map((each) => each.values);
+  return names.map((name) => {
+    const column = results[metadata.feature_names.indexOf(name)];
+    if (column === undefined) throw new WrongAnswer(`feature ${name} is missing in ${body.toString().slice(0, 300)}`);
+    return column.values;
+  });
 }
 
 /** Floats of four bytes are written with as few digits as tell them apart: they are compared as such. */

@@ -3,7 +3,7 @@ import { createHistogram } from 'node:perf_hooks';
 import { loadProject } from '#adapters/project-files/load-project';
 import { serveCalls } from '../lib/child.ts';
 import { nowMs } from '../lib/http-socket.ts';
-import { NARROW_VIEWS, type Row, RowMaker, viewNamed } from '../lib/rows.ts';
+import { type Row, RowMaker, viewNamed } from '../lib/rows.ts';
 import { until } from '../lib/scope.ts';
 import type { Endpoint } from '../lib/stage.ts';
 import { seeded } from '../lib/stats.ts';
@@ -16,6 +16,7 @@ export type OpenOptions = {
   readonly projectFolder: string;
   readonly pool: readonly Row[];
   readonly inFlight: number;
+  readonly view: string;
 } & (
   | { readonly kind: 'antipode'; readonly hub: Endpoint; readonly replicas: readonly Endpoint[] }
   | { readonly kind: 'redis'; readonly primaryPort: number; readonly replicaPorts: readonly number[] }
@@ -28,6 +29,8 @@ export interface PrepareOptions {
   readonly keys: number;
   /** Instead: each key from this one on once, in order. */
   readonly firstKey?: number;
+  /** Which of its values a key gets; the next one after the last by default. */
+  readonly generation?: number;
 }
 
 export interface FlatOut {
@@ -73,7 +76,7 @@ function opened(): Contender {
 
 async function open(options: OpenOptions): Promise<void> {
   const { views } = await loadProject(options.projectFolder);
-  const maker = new RowMaker(viewNamed(views, NARROW_VIEWS[0]), options.pool);
+  const maker = new RowMaker(viewNamed(views, options.view), options.pool);
   inFlightMax = options.inFlight;
   contender =
     options.kind === 'antipode'
@@ -81,9 +84,9 @@ async function open(options: OpenOptions): Promise<void> {
       : await RedisContender.open({ ...options, maker });
 }
 
-function prepare({ rows, rowsPerBatch, keys, firstKey }: PrepareOptions): void {
-  generation += 1;
-  const random = seeded(generation);
+function prepare({ rows, rowsPerBatch, keys, firstKey, generation: asked }: PrepareOptions): void {
+  generation = asked ?? generation + 1;
+  const random = seeded(probe);
   batches = Array.from({ length: Math.ceil(rows / rowsPerBatch) }, (_, at) => ({
     keys: Array.from({ length: Math.min(rowsPerBatch, rows - at * rowsPerBatch) }, (_, row) =>
       firstKey === undefined ? Math.floor(random() * keys) : firstKey + at * rowsPerBatch + row,

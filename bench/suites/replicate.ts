@@ -4,6 +4,7 @@ import { Child } from '../lib/child.ts';
 import { nowMs } from '../lib/http-socket.ts';
 import type { Lines } from '../lib/lines.ts';
 import { cpuSeconds } from '../lib/process-usage.ts';
+import { NARROW_VIEWS } from '../lib/rows.ts';
 import { Scope, sleep } from '../lib/scope.ts';
 import { Stage } from '../lib/stage.ts';
 import { ratio, sample } from '../lib/stats.ts';
@@ -11,6 +12,7 @@ import type { FlatOut, OpenOptions, Paced, PrepareOptions } from '../load/replic
 import { RedisServers } from '../peers/redis-servers.ts';
 
 const SUITE = 'replicate';
+const VIEW = NARROW_VIEWS[0];
 const MILLION = 1_000_000;
 const LAG_ROWS_PER_SECOND = 20_000;
 const LAG_ROWS_PER_BATCH = 100;
@@ -110,6 +112,7 @@ async function antipode(run: SuiteRun, scope: Scope, replicas: number): Promise<
     projectFolder: stage.project.folder,
     pool: run.pool,
     inFlight,
+    view: VIEW,
     hub,
     replicas: readers,
   }));
@@ -129,6 +132,7 @@ async function addRedis(run: SuiteRun, contestants: Contestant[], scope: Scope):
         projectFolder: run.projectFolder,
         pool: run.pool,
         inFlight,
+        view: VIEW,
         primaryPort,
         replicaPorts,
       }));
