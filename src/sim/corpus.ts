@@ -73,4 +73,14 @@ export const CORPUS: readonly PastFailure[] = [
     seeds: [13, 29],
     kinds: ['crash-region', 'crash-hub', 'chase-hub'],
   },
+  {
+    showed: 'a region waited for ever for changes beyond a seal, where its log began',
+    seeds: [34],
+    kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],
+  },
+  {
+    showed: 'every second look of the simulator met an expiry cut on its way',
+    seeds: [4],
+    kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],
+  },
 ];

@@ -1,7 +1,7 @@
 import { type AntipodeError, toAntipodeError } from '#core/errors';
 import type { StreamKey } from '#core/model/stream';
 import type { LoggedFrame } from '#ports/change-log';
-import { gapOf } from '#region/apply/projection';
+import { gapOf, withinSeal } from '#region/apply/projection';
 import type { EventList } from '#region/observe/events';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 
@@ -73,7 +73,9 @@ export class HaltedStreams {
 
   /** What comes next of the stream is missing here, and has to come from elsewhere. */
   lacks(log: NamespaceLog, stream: StreamKey, applied: number): boolean {
-    return gapOf(log, stream, applied) !== undefined || this.#damaged.get(stream) === applied;
+    if (gapOf(log, stream, applied) !== undefined) return true;
+    // Behind the frame at a seal comes nothing that is valid, damaged or not.
+    return this.#damaged.get(stream) === applied && withinSeal(log, stream, applied + 1) > applied;
   }
 
   /** A good copy is in the log, or the changes came some other way. */

@@ -136,14 +136,25 @@ export class Projection {
   }
 }
 
-/** What a log cannot give any more between what is applied and what it holds: undefined when it goes on seamlessly. */
+/** A position, or the seal below it: nothing beyond a seal is ever missing. */
+export function withinSeal(log: Pick<NamespaceLog, 'standing'>, stream: StreamKey, seq: number): number {
+  const standing = log.standing(stream);
+  return standing.kind === 'sealed' ? Math.min(seq, standing.seal) : seq;
+}
+
+/**
+ * What a log cannot give any more between what is applied and what it holds: undefined when it goes on seamlessly, or
+ * begins beyond a seal that is reached.
+ */
 export function gapOf(
-  log: NamespaceLog,
+  log: Pick<NamespaceLog, 'standing' | 'start'>,
   stream: StreamKey,
   applied: number,
-): { readonly applied: number; readonly start: number } | undefined {
+): { readonly applied: number; readonly start: number; readonly until: number } | undefined {
+  if (log.standing(stream).kind === 'unknown') return undefined;
   const start = log.start(stream).seq;
-  return applied < start && log.standing(stream).kind !== 'unknown' ? { applied, start } : undefined;
+  const until = withinSeal(log, stream, start);
+  return applied < until ? { applied, start, until } : undefined;
 }
 
 export function readingKey(namespace: string): string {

@@ -1,6 +1,6 @@
 import type { StreamKey } from '#core/model/stream';
 import type { Applier } from '#region/apply/applier';
-import { gapOf } from '#region/apply/projection';
+import { gapOf, withinSeal } from '#region/apply/projection';
 import type { Links } from '#region/replicate/links';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { BackfillState } from '#region/retain/backfill-state';
@@ -30,12 +30,12 @@ export function gapsOf(
     const own = gapOf(log, stream, applier.checkpoint(stream));
     if (own !== undefined) {
       const reason = `STREAM_TRUNCATED: ${stream} is applied up to ${own.applied}, its log begins at ${own.start} here`;
-      gaps.push({ stream, until: own.start, reason });
+      gaps.push({ stream, until: own.until, reason });
       continue;
     }
     const head = log.queuedHead(stream).seq;
     const damagedAt = applier.halted.damaged().get(stream);
-    if (damagedAt !== undefined && damagedAt === applier.checkpoint(stream)) {
+    if (damagedAt !== undefined && applier.halted.lacks(log, stream, applier.checkpoint(stream))) {
       const until = log.endAfter(stream, damagedAt);
       const reason = `FRAME_CORRUPT: the frame of ${stream} after ${damagedAt} is damaged here, and no peer's log holds it`;
       if (applier.halted.hasNoCopy(stream) && until !== undefined) gaps.push({ stream, until, reason });
@@ -47,7 +47,7 @@ export function gapsOf(
     if (ahead.length === 0 || start <= head) continue;
     const peers = ahead.map(({ peer }) => peer).join(', ');
     const reason = `STREAM_TRUNCATED: ${stream} ends at ${head} here and begins at ${start} at ${peers}`;
-    gaps.push({ stream, until: start, reason });
+    gaps.push({ stream, until: withinSeal(log, stream, start), reason });
   }
   return gaps;
 }
