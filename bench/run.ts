@@ -14,10 +14,11 @@ import { cellTable, goalTable, type Report, Results, regressions } from './lib/r
 import { realRows } from './lib/rows.ts';
 import { Scope, WrongAnswer } from './lib/scope.ts';
 import { definitionsOnly } from './lib/stage.ts';
+import { failover } from './suites/failover.ts';
 import { replicate } from './suites/replicate.ts';
 import { serve } from './suites/serve.ts';
 
-const SUITES: Readonly<Record<string, Suite>> = { replicate, serve };
+const SUITES: Readonly<Record<string, Suite>> = { replicate, serve, failover };
 /** Two runs on one machine differ by so much. */
 const TOLERANCE = 0.15;
 const GIB = 1024 ** 3;

@@ -147,13 +147,18 @@ export function columnsOf(status: number, body: Buffer, names: readonly string[]
   });
 }
 
-/** Floats of four bytes are written with as few digits as tell them apart: they are compared as such. */
-export function assertRow(where: string, got: readonly unknown[], wanted: Row): void {
-  const same =
+/** Whether these are the values that were written. Floats of four bytes come with as few digits as tell them apart. */
+export function isRow(got: readonly unknown[], wanted: Row): boolean {
+  return (
     got.length === wanted.length &&
     wanted.every(
       (value, at) =>
         got[at] === value || (typeof value === 'number' && Math.fround(Number(got[at])) === Math.fround(value)),
-    );
-  if (!same) throw new WrongAnswer(`${where}: read ${JSON.stringify(got)}, written was ${JSON.stringify(wanted)}`);
+    )
+  );
+}
+
+export function assertRow(where: string, got: readonly unknown[], wanted: Row): void {
+  if (isRow(got, wanted)) return;
+  throw new WrongAnswer(`${where}: read ${JSON.stringify(got)}, written was ${JSON.stringify(wanted)}`);
 }
