@@ -79,6 +79,11 @@ export const CORPUS: readonly PastFailure[] = [
     kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],
   },
   {
+    showed: 'a damaged frame without a copy stayed in the log for a minute, and kept from a backfill who waited for it',
+    seeds: [68],
+    kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],
+  },
+  {
     showed: 'every second look of the simulator met an expiry cut on its way',
     seeds: [4],
     kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],

@@ -18,6 +18,8 @@ export const DEFAULT_RETENTION: RetentionConfig = { ageMs: 7 * 24 * 3600 * 1000,
 
 const LOOK_MS_MIN = 50;
 const LOOK_MS_MAX = 60_000;
+/** Time between two looks while there is a damaged frame of which no peer has a copy, ms. */
+const HURRY_MS = 1000;
 /** Looks in one age: frames stay a twentieth longer than configured at the most, plus the time until a snapshot. */
 const LOOKS_PER_AGE = 20;
 /** Snapshots for the sake of age alone in one age. */
@@ -104,11 +106,21 @@ export class Retention {
   start(): void {
     const ages = [...this.#namespaces.values()].map(({ retention }) => retention.ageMs);
     const intervalMs = Math.max(LOOK_MS_MIN, Math.min(LOOK_MS_MAX, Math.min(...ages) / LOOKS_PER_AGE));
-    this.#stopLooking = this.#clock.every(intervalMs, () => {
+    let nextMs = this.#clock.monotonicMs() + intervalMs;
+    this.#stopLooking = this.#clock.every(Math.min(intervalMs, HURRY_MS), () => {
+      const nowMs = this.#clock.monotonicMs();
+      if (nowMs < nextMs && !this.#hurries()) return;
+      nextMs = nowMs + intervalMs;
       this.#running ??= this.look().finally(() => {
         this.#running = undefined;
       });
     });
+  }
+
+  /** Somebody may wait for what a damaged frame of this log held, and gets it from the store once the frame is gone. */
+  #hurries(): boolean {
+    const { halted } = this.#applier;
+    return [...halted.damaged().keys()].some((stream) => halted.hasNoCopy(stream));
   }
 
   async stop(): Promise<void> {
