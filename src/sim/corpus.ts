@@ -84,6 +84,11 @@ export const CORPUS: readonly PastFailure[] = [
     kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],
   },
   {
+    showed: 'the simulator forgot what a disk had held as soon as a second one followed it',
+    seeds: [72],
+    kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],
+  },
+  {
     showed: 'every second look of the simulator met an expiry cut on its way',
     seeds: [4],
     kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],

@@ -59,7 +59,8 @@ export class RegionHistory {
   /** When its disks last went back to an older copy of themselves. */
   rolledBackMs = Number.NEGATIVE_INFINITY;
   readonly #held = new Map<StreamKey, number>();
-  #heldBefore: { readonly held: ReadonlyMap<StreamKey, number>; readonly untilMs: number } | undefined;
+  /** What its earlier disks held, each for as long as somebody may go by it. */
+  #heldBefore: readonly { readonly held: ReadonlyMap<StreamKey, number>; readonly untilMs: number }[] = [];
 
   constructor(options: {
     region: string;
@@ -109,7 +110,9 @@ export class RegionHistory {
   /** The log is another one now, which goes up to `heads`. */
   logReplaced(by: 'older' | 'empty', heads: ReadonlyMap<StreamKey, number>): void {
     if (by === 'older') this.rolledBackMs = this.#kernel.nowMs;
-    this.#heldBefore = { held: new Map(this.#held), untilMs: this.#kernel.nowMs + WORD_MS };
+    const { nowMs } = this.#kernel;
+    const lately = this.#heldBefore.filter(({ untilMs }) => nowMs <= untilMs);
+    this.#heldBefore = [...lately, { held: new Map(this.#held), untilMs: nowMs + WORD_MS }];
     this.#held.clear();
     for (const [stream, head] of heads) this.#held.set(stream, head);
   }
@@ -210,9 +213,8 @@ export class RegionHistory {
 
   /** Up to where the disks hold a stream, or did shortly ago: what was said then is still on its way. */
   held(stream: StreamKey, nowMs: number): number {
-    const before = this.#heldBefore;
-    const lately = before !== undefined && nowMs <= before.untilMs ? (before.held.get(stream) ?? 0) : 0;
-    return Math.max(this.#held.get(stream) ?? 0, lately);
+    const lately = this.#heldBefore.filter(({ untilMs }) => nowMs <= untilMs);
+    return Math.max(this.#held.get(stream) ?? 0, ...lately.map(({ held }) => held.get(stream) ?? 0));
   }
 
   /** The engine changes its store; `log` holds what it may apply. */
