@@ -14,6 +14,8 @@ function write(fields: Partial<WriteAttempt> & { readonly write: number; readonl
     session: 'client-1',
     region: 'ap',
     key: 1,
+    operation: 'upsert',
+    eventMs: at,
     invokedMs: at,
     completedMs: at + 10,
     outcome: 'ok',
@@ -146,6 +148,27 @@ suite('checkers', () => {
     const third = write({ write: 3, at: 200, outcome: 'unknown', positions: null });
     const other = read({ write: 3, at: 1600, region: 'ap' });
     assert.deepEqual(broken([first, second, third, settled, late, other]), ['eventual'], 'ap has it, us has not');
+  });
+
+  test('deletes: a row that comes back, and one that is gone though it was written again', () => {
+    const gone = write({ write: 3, at: 200, operation: 'delete' });
+    const again = write({ write: 4, at: 300 });
+    for (const level of ['session', 'strong'] as const) {
+      const reading = (fields: Parameters<typeof read>[0]) => read({ ...fields, met: level });
+      assert.deepEqual(broken([first, second, gone, reading({ write: null, at: 250 })]), []);
+      assert.deepEqual(broken([first, second, gone, reading({ write: 2, at: 250 })]), [level], 'it comes back');
+      assert.deepEqual(broken([first, second, gone, reading({ write: null, at: 150 })]), [level], 'not yet deleted');
+      assert.deepEqual(
+        broken([first, second, gone, reading({ write: null, at: 199 })]),
+        [],
+        'the delete was on its way',
+      );
+      assert.deepEqual(broken([first, second, gone, again, reading({ write: 4, at: 350 })]), []);
+      assert.deepEqual(broken([first, second, gone, again, reading({ write: null, at: 350 })]), [level]);
+    }
+    const ends = (served: number) => ['ap', 'us'].map((name) => region(name, served, { valid: { 1: 1, 2: 1, 3: 1 } }));
+    assert.deepEqual(broken([first, second, gone], ends(3)), []);
+    assert.deepEqual(broken([first, second, gone], ends(2)), ['acknowledged']);
   });
 
   test('strong: a read without a write acknowledged before it, or behind an earlier strong read', () => {

@@ -37,6 +37,7 @@ export interface Verdict {
 interface Write {
   readonly number: number;
   readonly key: number;
+  readonly operation: WriteAttempt['operation'];
   readonly attempts: readonly WriteAttempt[];
   readonly invokedMs: number;
   /** When its first positive answer was read; Infinity when there was none. */
@@ -79,10 +80,10 @@ export function checkHistory(history: History): Verdict {
   const reads = history.of('read').filter((read) => read.outcome === 'ok' && read.status !== 'INVALID');
   checkIntact(finding, reads, writes);
   checkEpochs(finding, history.of('write'), lease);
-  checkSessions(finding, history);
   const latest = new Promised(writes);
+  checkSessions(finding, history, latest);
   checkFreshness(finding, reads, latest, history);
-  checkEventual(finding, reads, writes, history);
+  checkEventual(finding, reads, writes, latest, history);
   checkBounded(finding, reads, latest, history);
   checkStrong(finding, reads, latest, writes);
   checkBeyondSeal(finding, reads, writes, history);
@@ -111,6 +112,7 @@ function writesOf(attempts: readonly WriteAttempt[], lease: FinalLease | undefin
     writes.set(number, {
       number,
       key: list[0]!.key,
+      operation: list[0]!.operation,
       attempts: list,
       invokedMs: Math.min(...list.map((attempt) => attempt.invokedMs)),
       ackedMs: Math.min(...ok.map((attempt) => attempt.completedMs)),
@@ -133,12 +135,14 @@ function isValid({ positions }: WriteAttempt, lease: FinalLease | undefined): bo
   });
 }
 
-/** Greatest promised write of a key that was acknowledged before a moment. */
+/** What reads of a key have to show. */
 class Promised {
   readonly #byKey = new Map<number, Write[]>();
+  readonly #deletes = new Map<number, Write[]>();
 
   constructor(writes: ReadonlyMap<number, Write>) {
     for (const write of writes.values()) {
+      if (write.operation === 'delete') this.#deletes.set(write.key, [...(this.#deletes.get(write.key) ?? []), write]);
       if (write.promisedMs === Infinity) continue;
       const list = this.#byKey.get(write.key);
       if (list === undefined) this.#byKey.set(write.key, [write]);
@@ -146,6 +150,14 @@ class Promised {
     }
   }
 
+  /** The write that a read shows. No row may be what any delete left that had begun by then: the greatest of them is assumed. */
+  shownBy({ key, write, completedMs }: ReadAttempt): number {
+    if (write !== null) return write;
+    const deletes = (this.#deletes.get(key) ?? []).filter(({ invokedMs }) => invokedMs < completedMs);
+    return Math.max(0, ...deletes.map(({ number }) => number));
+  }
+
+  /** The greatest promised write of a key that was acknowledged before a moment. */
   before(key: number, ms: number): Write | undefined {
     let found: Write | undefined;
     for (const write of this.#byKey.get(key) ?? [])
@@ -205,7 +217,7 @@ function checkEpochs(finding: Finding, attempts: readonly WriteAttempt[], lease:
 }
 
 /** P11.1: a session sees what it wrote and what it has read, or what outranks it. */
-function checkSessions(finding: Finding, history: History): void {
+function checkSessions(finding: Finding, history: History, promised: Promised): void {
   const seen = new Map<string, number>();
   const attempts = history.lines
     .filter((line) => line.kind === 'write' || line.kind === 'read')
@@ -215,7 +227,7 @@ function checkSessions(finding: Finding, history: History): void {
     const name = `${attempt.session} ${attempt.key}`;
     const before = seen.get(name) ?? 0;
     if (attempt.kind === 'read' && attempt.met === 'session') {
-      const short = (attempt.write ?? 0) < before;
+      const short = promised.shownBy(attempt) < before;
       finding.look('session', short && `${describe(attempt)}: ${attempt.session} had seen write ${before} before`);
     }
     if (attempt.token) seen.set(name, Math.max(before, attempt.write ?? 0));
@@ -227,6 +239,7 @@ function checkEventual(
   finding: Finding,
   reads: readonly ReadAttempt[],
   writes: ReadonlyMap<number, Write>,
+  promised: Promised,
   history: History,
 ): void {
   const [settled] = history.of('settled');
@@ -239,7 +252,7 @@ function checkEventual(
     const first = shown.get(read.key) ?? read;
     shown.set(read.key, first);
     const fault =
-      (read.write ?? 0) < due
+      promised.shownBy(read) < due
         ? `write ${due} was acknowledged, and all is settled`
         : read.write !== first.write && `${first.region} gave ${first.write}, and all is settled`;
     finding.look('eventual', fault && `${describe(read)}: ${fault}`);
@@ -295,14 +308,14 @@ function checkStrong(
     const before = latest.get(read.key) ?? 0;
     finding.look(
       'strong',
-      (read.write ?? 0) < before && `${describe(read)}: an earlier strong read showed write ${before}`,
+      promised.shownBy(read) < before && `${describe(read)}: an earlier strong read showed write ${before}`,
     );
   }
 }
 
 function judge(finding: Finding, checker: string, read: ReadAttempt, promised: Promised, ageMs: number): void {
   const due = promised.before(read.key, read.invokedMs - ageMs);
-  const short = due !== undefined && (read.write ?? 0) < due.number;
+  const short = due !== undefined && promised.shownBy(read) < due.number;
   finding.look(
     checker,
     short &&

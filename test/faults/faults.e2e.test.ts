@@ -42,6 +42,7 @@ suite('three real regions under faults', () => {
       const verdict = checkHistory(history);
       report(t, history, verdict);
       assert.deepEqual(verdict.violations, []);
+      assert.ok(acknowledgedDeletes(history) > 0, 'clients deleted rows');
       for (const checker of LOOKED_AT) assert.ok((verdict.checked[checker] ?? 0) > 0, `${checker} looked at something`);
       for (const [level, reads] of Object.entries(verdict.levels))
         assert.ok(reads >= READS_AT_LEVEL_MIN, `${reads} reads at the level ${level}`);
@@ -72,9 +73,15 @@ suite('three real regions under faults', () => {
   }
 });
 
+function acknowledgedDeletes(history: History): number {
+  return history.of('write').filter(({ operation, outcome }) => operation === 'delete' && outcome === 'ok').length;
+}
+
 function report(t: TestContext, history: History, { checked, violations, levels }: Verdict): void {
   const acknowledged = history.of('write').filter(({ outcome }) => outcome === 'ok').length;
-  t.diagnostic(`${acknowledged} answers to writes, ${history.of('fault').length} disturbances`);
+  t.diagnostic(
+    `${acknowledged} answers to writes, ${acknowledgedDeletes(history)} of them to deletes, ${history.of('fault').length} disturbances`,
+  );
   t.diagnostic(`reads at each level ${JSON.stringify(levels)}`);
   t.diagnostic(`looked at ${JSON.stringify(checked)}, found ${JSON.stringify(violations)}`);
 }

@@ -23,13 +23,18 @@ interface Attempt {
 }
 
 /**
- * One attempt of one write. The number of a write is its value, and its event time grows with the number: of two writes of
- * a key the one with the greater number wins wherever they meet.
+ * One attempt of one write. The number of an upsert is its value, and the event time of a write grows with its number: of
+ * two writes of a key the one with the greater number wins wherever they meet. A delete takes the later of its own event
+ * time and the stored one, so keys that are deleted are written by one client at a time, and never again once it is not
+ * known what became of a delete.
  */
 export interface WriteAttempt extends Attempt {
   readonly kind: 'write';
   readonly key: number;
   readonly write: number;
+  readonly operation: 'upsert' | 'delete';
+  /** Event time, ms; no two writes have the same. */
+  readonly eventMs: number;
   /** Stream and seq the answer gave; null when it gave none. */
   readonly positions: Readonly<Record<string, number>> | null;
   /** The answer says that the key of this write was known already. */
@@ -101,7 +106,7 @@ export interface FinalRegion {
   readonly region: string;
   /** Stored rows by key, both hexadecimal. */
   readonly rows: Readonly<Record<string, string>>;
-  /** By key of the workload: the number of the write that the stored row is. */
+  /** By key of the workload: the number of the write that the stored row, or what is left of a deleted one, is. */
   readonly served: Readonly<Record<string, number>>;
   /** By number of the write: how often its change stands in valid parts of streams, and in tails. */
   readonly valid: Readonly<Record<string, number>>;

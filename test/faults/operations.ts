@@ -80,7 +80,13 @@ function writeOf(attempts: readonly WriteAttempt[], lease: FinalLease | undefine
     outcome: ok !== undefined ? 'ok' : refused ? 'refused' : 'unknown',
     code: ok === undefined ? first.code : null,
     epoch: ok === undefined ? null : epochOf(ok, lease),
-    changes: [{ register: String(first.key), value: String(first.write), rank: rankOf(first.write) }],
+    changes: [
+      {
+        register: String(first.key),
+        value: first.operation === 'delete' ? null : String(first.write),
+        rank: rankOf(first.write),
+      },
+    ],
   };
 }
 

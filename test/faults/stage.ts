@@ -267,8 +267,9 @@ export class Stage {
     this.history.add({ kind: 'lease', epoch, streams, seals, lossy });
     const project = await loadProject(this.#project.folder);
     const codec = new ViewCodec(project.views[0]!);
+    const writeAt = new Map(this.history.of('write').map(({ eventMs, write }) => [eventMs * 1000, write] as const));
     for (const region of REGIONS)
-      this.history.add(finalRegion(region, await readBooks(this.topology, region, lease), codec));
+      this.history.add(finalRegion(region, await readBooks(this.topology, region, lease), { codec, writeAt }));
   }
 
   async #converge(msMax: number): Promise<void> {
@@ -305,34 +306,48 @@ function lineName(from: string, to: string): string {
   return `${from} ${to}`;
 }
 
-function finalRegion(region: string, books: RegionBooks, codec: ViewCodec): FinalRegion {
+/** How writes are told apart: upserts by their value, deletes by their event time, which is theirs alone. */
+interface Writes {
+  readonly codec: ViewCodec;
+  readonly writeAt: ReadonlyMap<number, number>;
+}
+
+function finalRegion(region: string, books: RegionBooks, writes: Writes): FinalRegion {
+  const { codec } = writes;
   const served: Record<string, number> = {};
   const rows: Record<string, string> = {};
   for (const [key, hex] of books.rows) {
-    const value = Buffer.from(hex, 'hex');
     rows[key] = hex;
     const [sensor] = codec.decodeKey(Buffer.from(key, 'hex').subarray(codec.rowKeyPrefix.length));
-    served[String(sensor)] = readingOf(codec, readStored(codec, value).values);
+    const { live, values, eventTimeUs } = readStored(codec, Buffer.from(hex, 'hex'));
+    served[String(sensor)] = live ? readingOf(codec, values) : deleteAt(writes, eventTimeUs);
   }
   return {
     kind: 'region',
     region,
     rows,
     served,
-    valid: byWrite(books.valid, codec),
-    tails: byWrite(books.tails, codec),
+    valid: byWrite(books.valid, writes),
+    tails: byWrite(books.tails, writes),
   };
 }
 
-/** By write instead of by the identity of its change, which ends with its row. */
-function byWrite(book: ReadonlyMap<string, number>, codec: ViewCodec): Record<string, number> {
+/** By write instead of by the identity of its change, which is its event time, its key and its row. */
+function byWrite(book: ReadonlyMap<string, number>, writes: Writes): Record<string, number> {
+  const { codec } = writes;
   const counts: Record<string, number> = {};
   for (const [identity, times] of book) {
-    const row = Buffer.from(identity.split(' ')[2] ?? '', 'hex');
-    const write = readingOf(codec, codec.decodeRow(row));
+    const [eventTimeUs, , row = ''] = identity.split(' ');
+    const write =
+      row === '' ? deleteAt(writes, Number(eventTimeUs)) : readingOf(codec, codec.decodeRow(Buffer.from(row, 'hex')));
     counts[write] = (counts[write] ?? 0) + times;
   }
   return counts;
+}
+
+/** A number that no write has when nobody deleted at this time. */
+function deleteAt({ writeAt }: Writes, eventTimeUs: number): number {
+  return writeAt.get(eventTimeUs) ?? -1;
 }
 
 function readingOf(codec: ViewCodec, values: readonly unknown[]): number {

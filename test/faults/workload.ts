@@ -2,7 +2,7 @@
 import { Agent, type IncomingHttpHeaders, request } from 'node:http';
 import { ERROR_CODES } from '#core/errors';
 import { SeededRandom } from '#sim/kernel/seeded-random';
-import type { History, Level, Outcome, ReadAttempt } from './history.ts';
+import type { History, Level, Outcome, ReadAttempt, WriteAttempt } from './history.ts';
 
 /** Definition of the one view that the clients write. */
 export const FEATURES = `
@@ -31,6 +31,9 @@ const LATENCY_BUDGET_MS = 600;
 const HOT_KEYS = 6;
 const COLD_KEYS = 60;
 const NOTE_CHARACTERS = 200;
+/** Every so many keys are deleted, too: some hot ones, some cold ones. */
+const DELETED_EVERY = 4;
+const DELETE_SHARE = 0.4;
 
 export interface WorkloadOptions {
   readonly history: History;
@@ -62,6 +65,8 @@ interface Attempted {
   readonly completedMs: number;
 }
 
+type Write = Pick<WriteAttempt, 'key' | 'write' | 'operation' | 'eventMs'>;
+
 interface Session {
   readonly random: SeededRandom;
   /** Of its operations, how many are writes. Some clients hardly write, so that none of them waits while hubs are away. */
@@ -83,6 +88,8 @@ export class Workload {
   readonly #startedMs = performance.now();
   readonly #running: Promise<void>[] = [];
   readonly #away = new Set<string>();
+  /** Keys with deletes that a client writes just now, or that nobody may write any more. */
+  readonly #taken = new Set<number>();
   #stopped = false;
   #lastWrite = 0;
   #confronted = 0;
@@ -153,7 +160,7 @@ export class Workload {
     const random = new SeededRandom(seed * 1000 - this.#confronted);
     const session: Session = { random, writeShare: 0, client, name: client, lost: 0, token: undefined };
     for (let key = 0; key < hotKeys; key++) {
-      await this.#write(session, [writer], key);
+      if (!this.#taken.has(key)) await this.#write(session, [writer], key);
       await Promise.all(LEVELS.map((level) => this.#read(session, reader, key, level)));
     }
   }
@@ -164,7 +171,8 @@ export class Workload {
     while (!this.#stopped) {
       const key = random.chance(0.5) ? random.integer(hotKeys) : hotKeys + random.integer(coldKeys);
       const region = this.#draw(random);
-      if (random.chance(session.writeShare)) await this.#write(session, this.#order(random, region), key);
+      if (random.chance(session.writeShare))
+        await this.#write(session, this.#order(random, region), this.#taken.has(key) ? key - 1 : key);
       else await this.#read(session, region, key, LEVELS[random.integer(LEVELS.length)] as Level);
       await new Promise((resolve) => setTimeout(resolve, random.integer(2 * pauseMs)));
     }
@@ -182,23 +190,29 @@ export class Workload {
     return [first, ...Array.from({ length: ATTEMPTS_MAX - 1 }, () => this.#draw(random))];
   }
 
-  async #write(session: Session, regions: readonly string[], key: number): Promise<boolean> {
-    const write = ++this.#lastWrite;
+  async #write(session: Session, regions: readonly string[], key: number): Promise<void> {
+    const isDeletedToo = key % DELETED_EVERY === DELETED_EVERY - 1;
+    const deletes = isDeletedToo && session.random.chance(DELETE_SHARE);
     this.#lastEventMs = Math.max(this.#lastEventMs + 1, Date.now());
-    const body = JSON.stringify({
-      push_source_name: 'readings',
-      to: 'online',
-      df: {
-        sensor_id: [key],
-        reading: [write],
-        note: [noteOf(write)],
-        event_timestamp: [new Date(this.#lastEventMs).toISOString()],
-      },
-    });
+    const write: Write = {
+      key,
+      write: ++this.#lastWrite,
+      operation: deletes ? 'delete' : 'upsert',
+      eventMs: this.#lastEventMs,
+    };
+    if (isDeletedToo) this.#taken.add(key);
+    const known = await this.#untilKnown(session, regions, write);
+    if (isDeletedToo && (known || !deletes)) this.#taken.delete(key);
+  }
+
+  /** Sends a write until it is acknowledged or refused, and now and then once more; false when its outcome stays unknown. */
+  async #untilKnown(session: Session, regions: readonly string[], write: Write): Promise<boolean> {
     const again = session.random.chance(this.#options.repeatShare ?? 0.1);
     let acknowledged = false;
+    let unknown = false;
     for (const region of regions) {
-      const { outcome, code } = await this.#writeOnce(session, region, key, write, body);
+      const { outcome, code } = await this.#writeOnce(session, region, write);
+      unknown ||= outcome === 'unknown';
       if (outcome === 'ok') {
         if (acknowledged || !again) return true;
         acknowledged = true;
@@ -206,26 +220,20 @@ export class Workload {
       else if (outcome === 'unknown' || code === 'NO_HUB') await new Promise((resolve) => setTimeout(resolve, 100));
       else if (!acknowledged) break;
     }
-    return acknowledged;
+    return acknowledged || !unknown;
   }
 
-  async #writeOnce(
-    session: Session,
-    region: string,
-    key: number,
-    write: number,
-    body: string,
-  ): Promise<{ outcome: Outcome; code: string | null }> {
-    const headers = { 'idempotency-key': `write-${write}`, ...tokenHeader(session) };
-    const attempted = await this.#send(region, '/push', headers, body, WRITE_MS_MAX);
+  async #writeOnce(session: Session, region: string, write: Write): Promise<{ outcome: Outcome; code: string | null }> {
+    const headers = { 'idempotency-key': `write-${write.write}`, ...tokenHeader(session) };
+    const path = write.operation === 'delete' ? '/delete-from-online-store' : '/push';
+    const attempted = await this.#send(region, path, headers, bodyOf(write), WRITE_MS_MAX);
     const { answer, outcome, code } = attempted;
     const token = this.#takeToken(session, attempted);
     this.#options.history.add({
       kind: 'write',
       session: session.name,
       region,
-      key,
-      write,
+      ...write,
       invokedMs: attempted.invokedMs,
       completedMs: attempted.completedMs,
       outcome,
@@ -368,6 +376,13 @@ export class Workload {
       outgoing.end(body);
     });
   }
+}
+
+function bodyOf({ key, write, operation, eventMs }: Write): string {
+  const entity = { sensor_id: [key], event_timestamp: [new Date(eventMs).toISOString()] };
+  if (operation === 'delete') return JSON.stringify({ feature_view_name: 'readings', df: entity });
+  const df = { ...entity, reading: [write], note: [noteOf(write)] };
+  return JSON.stringify({ push_source_name: 'readings', to: 'online', df });
 }
 
 /** An empty header begins a session. */
