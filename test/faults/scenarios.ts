@@ -8,6 +8,8 @@ import { flipFrame, flipRow } from './flip-bits.ts';
 import { REGIONS, type RegionName, type Stage, type StageOptions } from './stage.ts';
 
 const DISK_BYTES = 400 * 1024 * 1024;
+/** Changes without which a calm run would show nothing, also on a busy machine. */
+const CALM_CHANGES = 60;
 /** What a replica has of the clients' writes before a bit flips in it. */
 const CHANGES_BEFORE_FLIP = 30;
 /** How long a holder that cannot renew keeps others from taking over, and a little more. */
@@ -27,7 +29,11 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'calm',
     about: 'no fault at all',
-    run: () => sleep(2_000),
+    run: async (stage) => {
+      const [replica] = others(await stage.hub(), stage);
+      await sleep(2_000);
+      await stage.untilApplied(replica, CALM_CHANGES);
+    },
   },
   {
     name: 'cut-off-replica',
