@@ -13,12 +13,15 @@ import type { Suite } from './lib/bench.ts';
 import { cellTable, goalTable, type Report, Results, regressions } from './lib/report.ts';
 import { realRows } from './lib/rows.ts';
 import { Scope, WrongAnswer } from './lib/scope.ts';
-import { definitionsOnly } from './lib/stage.ts';
+import { newProject } from './lib/stage.ts';
 import { failover } from './suites/failover.ts';
+import { footprint } from './suites/footprint.ts';
 import { replicate } from './suites/replicate.ts';
+import { scale } from './suites/scale.ts';
 import { serve } from './suites/serve.ts';
+import { sim } from './suites/sim.ts';
 
-const SUITES: Readonly<Record<string, Suite>> = { replicate, serve, failover };
+const SUITES: Readonly<Record<string, Suite>> = { replicate, serve, failover, footprint, sim, scale };
 /** Two runs on one machine differ by so much. */
 const TOLERANCE = 0.15;
 const GIB = 1024 ** 3;
@@ -72,7 +75,7 @@ async function measure(asked: readonly string[], quick: boolean): Promise<Report
   const results = new Results();
   const scope = new Scope();
   try {
-    const projectFolder = await definitionsOnly(scope);
+    const projectFolder = await newProject(scope, { regions: 1 });
     const pool = await realRows();
     for (const [name, suite] of Object.entries(SUITES)) {
       if (asked.length > 0 && !asked.includes(name)) continue;

@@ -31,23 +31,44 @@ export interface Endpoint {
   readonly token: string;
 }
 
-async function writeProject(folder: string, topology: string): Promise<void> {
-  await mkdir(join(folder, 'features'));
-  await writeFile(join(folder, 'features', 'routes.yaml'), featuresYaml());
-  await writeFile(join(folder, 'antipode.yaml'), `version: 1\nname: bench\n${topology}`);
-}
-
-/** A project with the views of the suites, for whoever needs only their definitions. */
-export async function definitionsOnly(scope: Scope): Promise<string> {
+/**
+ * Writes a project of regions r1, r2, … with free ports into a temporary folder, which goes with the scope. The first one
+ * is the hub. Lines, where they are given, are opened to the ports of links.
+ */
+export async function newProject(scope: Scope, options: StageOptions, lines?: Lines): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'antipode-bench-'));
   scope.defer(() => rm(folder, { recursive: true, force: true }));
-  await writeProject(
-    folder,
-    `regions:
-  r1: { place: r1, link: '127.0.0.1:7101', serve: '127.0.0.1:7102' }
-control: { link: '127.0.0.1:7100' }
-namespaces:
-  default: { hub: r1, failover: manual }
+  const names = Array.from({ length: options.regions }, (_, at) => `r${at + 1}`);
+  const ports = await freePorts(names.length * 2 + 1);
+  const links: string[] = [];
+  for (const from of names) {
+    for (const [at, to] of names.entries()) {
+      if (lines === undefined || from === to) continue;
+      const address = `127.0.0.1:${await lines.open(ports[at * 2 + 1] as number)}`;
+      links.push(`  - { from: ${from}, to: ${to}, address: '${address}' }\n`);
+    }
+  }
+  const regions = names.map(
+    (name, at) =>
+      `  ${name}: { place: ${name}, link: '127.0.0.1:${ports[at * 2 + 1]}', serve: '127.0.0.1:${ports[at * 2 + 2]}', workers: ${options.workers ?? 1} }\n`,
+  );
+  const policy = [
+    'hub: r1',
+    `acknowledge: ${options.acknowledge ?? 'local'}`,
+    ...(names.length === 1 ? ['failover: manual'] : []),
+    ...(options.leaseMs === undefined ? [] : [`lease: ${options.leaseMs}ms`]),
+    ...(options.marginMs === undefined ? [] : [`margin: ${options.marginMs}ms`]),
+  ];
+  await mkdir(join(folder, 'features'));
+  await writeFile(join(folder, 'features', 'routes.yaml'), featuresYaml());
+  await writeFile(
+    join(folder, 'antipode.yaml'),
+    `version: 1
+name: bench
+regions:
+${regions.join('')}control: { place: witness, link: '127.0.0.1:${ports[0]}' }
+${links.length === 0 ? '' : `links:\n${links.join('')}`}namespaces:
+  default: { ${policy.join(', ')} }
 `,
   );
   return folder;
@@ -69,33 +90,9 @@ export class Stage {
 
   /** The first region is the hub. */
   static async start(scope: Scope, options: StageOptions): Promise<Stage> {
-    const folder = await mkdtemp(join(tmpdir(), 'antipode-bench-'));
-    scope.defer(() => rm(folder, { recursive: true, force: true }));
-    const names = Array.from({ length: options.regions }, (_, at) => `r${at + 1}`);
-    const ports = await freePorts(names.length * 2 + 1);
     const lines = options.lines === true ? new Lines() : undefined;
     if (lines !== undefined) scope.defer(() => lines.end());
-    const links: string[] = [];
-    for (const from of names) {
-      for (const [at, to] of names.entries()) {
-        if (lines === undefined || from === to) continue;
-        const address = `127.0.0.1:${await lines.open(ports[at * 2 + 1] as number)}`;
-        links.push(`  - { from: ${from}, to: ${to}, address: '${address}' }\n`);
-      }
-    }
-    const regions = names.map(
-      (name, at) =>
-        `  ${name}: { place: ${name}, link: '127.0.0.1:${ports[at * 2 + 1]}', serve: '127.0.0.1:${ports[at * 2 + 2]}', workers: ${options.workers ?? 1} }\n`,
-    );
-    const timing = options.leaseMs === undefined ? '' : `, lease: ${options.leaseMs}ms, margin: ${options.marginMs}ms`;
-    await writeProject(
-      folder,
-      `regions:
-${regions.join('')}control: { place: witness, link: '127.0.0.1:${ports[0]}' }
-${links.length === 0 ? '' : `links:\n${links.join('')}`}namespaces:
-  default: { hub: r1, acknowledge: ${options.acknowledge ?? 'local'}${timing} }
-`,
-    );
+    const folder = await newProject(scope, options, lines);
     const topology = new Topology({ project: await loadProject(folder), autoRestart: false });
     scope.defer(() => topology.stop());
     const beganMs = performance.now();
