@@ -8,13 +8,21 @@ import { programOf, Server, versionOf } from '../lib/programs.ts';
 import { featureNames, NARROW_VIEWS, RowMaker, viewNamed, WIDE_VIEW } from '../lib/rows.ts';
 import type { Scope } from '../lib/scope.ts';
 import { redisKey } from '../load/read-system.ts';
+import type { ReadTarget } from '../load/serve.ts';
 import { FEAST, FeastServer } from '../peers/feast-server.ts';
 import { command, RedisSocket } from '../peers/redis-socket.ts';
-import type { Contestant } from './serve.ts';
 
 const SUITE = 'serve';
 const ROWS_AT_ONCE = 1_000;
 const VIEWS = [NARROW_VIEWS[0], WIDE_VIEW] as const;
+
+/** Something that answers reads, and what its processes cost. */
+export interface Contestant {
+  readonly name: string;
+  readonly target: ReadTarget;
+  readonly pids: () => number[];
+  readonly keys: (view: string) => number;
+}
 
 async function makersOf(run: SuiteRun): Promise<RowMaker[]> {
   const { views } = await loadProject(run.projectFolder);

@@ -8,10 +8,10 @@ import { Stage } from '../lib/stage.ts';
 import { ratio, type Sample, sample } from '../lib/stats.ts';
 import type { ReadShape } from '../load/read-system.ts';
 import type { Paced } from '../load/replicate.ts';
-import type { Latency, ReadRun, ReadTarget, Throughput } from '../load/serve.ts';
-import { startFeast, startRedis } from './serve-peers.ts';
+import type { Latency, ReadRun, Throughput } from '../load/serve.ts';
+import { type Contestant, startFeast, startRedis } from './serve-peers.ts';
 
-export const SUITE = 'serve';
+const SUITE = 'serve';
 const CONNECTIONS = 32;
 const APPLIED_ROWS_PER_SECOND = 20_000;
 const APPLIED_ROWS_PER_BATCH = 100;
@@ -64,14 +64,6 @@ const QUICK: Settings = {
 const ONE_VIEW = [NARROW_VIEWS[0]] as const;
 const TEN_BY_TEN: ReadShape = { entities: 10, views: ONE_VIEW };
 const HUNDRED_BY_FIFTY: ReadShape = { entities: 100, views: [WIDE_VIEW] };
-
-/** Something that answers reads, and what its processes cost. */
-export interface Contestant {
-  readonly name: string;
-  readonly target: ReadTarget;
-  readonly pids: () => number[];
-  readonly keys: (view: string) => number;
-}
 
 export async function serve(run: SuiteRun): Promise<void> {
   const settings = run.quick ? QUICK : FULL;
