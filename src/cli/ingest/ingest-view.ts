@@ -99,7 +99,7 @@ export interface IngestViewOptions {
   readonly onAcknowledged?: ((batch: AcknowledgedBatch) => void) | undefined;
 }
 
-/** Runs a view's SQL over its sources in this process and sends the rows to the regions, batch by batch, each exactly once. */
+/** Runs a view's SQL over its sources in this process and sends the rows to the regions, batch by batch, each under a key of its own. */
 export async function ingestView(options: IngestViewOptions): Promise<IngestSummary> {
   const view = viewOf(options.project, options.view);
   const offline = await DuckDbOfflineStore.open({ projectFolder: options.project.folder });
