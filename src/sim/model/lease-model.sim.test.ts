@@ -4,9 +4,10 @@ import { explore } from '#sim/model/explore';
 import { type Bounds, ENGINE_RULES, LeaseModel, type Rules } from '#sim/model/lease-model';
 
 const FULL = process.env['ANTIPODE_VERIFY'] === 'full';
-const STATES_MAX = FULL ? 12_000_000 : 1_000_000;
+const STATES_MAX = FULL ? 16_000_000 : 1_000_000;
 
 const SMALL: Bounds = {
+  partitions: 1,
   syncReplicas: 1,
   writes: 1,
   promotions: 1,
@@ -23,7 +24,7 @@ type Case = Partial<Bounds> & { readonly reaches: readonly string[] };
 const HOLDING: readonly Case[] = [
   { writes: 2, reaches: ['acknowledged by a promoted hub', 'tail'] },
   { promotions: 2, reaches: ['all promotions', 'deposed hub that does not know'] },
-  { promotions: 2, writes: 3, renewals: 0, reaches: ['all promotions', 'all writes acknowledged'] },
+  { partitions: 2, promotions: 2, writes: 3, renewals: 0, reaches: ['all promotions', 'acknowledged in two streams'] },
   { syncReplicas: 2, promotions: 2, writes: 2, renewals: 0, reaches: ['all promotions'] },
   { crashes: 1, reaches: ['candidate that is too late'] },
   { wipes: 1, reaches: ['all promotions'] },
@@ -35,8 +36,8 @@ const HOLDING: readonly Case[] = [
 
 /** Up to an hour together, and some GiB of memory. */
 const LARGE: readonly Case[] = [
-  { promotions: 2, renewals: 2, writes: 2, reaches: ['acknowledged by a promoted hub'] },
-  { promotions: 2, renewals: 1, writes: 3, reaches: ['acknowledged by a promoted hub'] },
+  { partitions: 2, promotions: 2, writes: 3, renewals: 1, reaches: ['acknowledged by the last hub'] },
+  { partitions: 2, promotions: 2, writes: 3, renewals: 2, reaches: ['acknowledged by the last hub'] },
   { syncReplicas: 2, promotions: 2, renewals: 1, writes: 3, reaches: ['all promotions'] },
   { crashes: 1, promotions: 2, writes: 2, reaches: ['all promotions'] },
   { wipes: 1, promotions: 2, reaches: ['all promotions'] },

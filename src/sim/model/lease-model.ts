@@ -23,8 +23,8 @@ import {
   type RegionState,
   recordText,
   replaced,
-  sealOf,
-  streamOf,
+  sealsOf,
+  streamsOf,
   sum,
 } from '#sim/model/lease-state';
 
@@ -61,6 +61,8 @@ export const ENGINE_RULES: Rules = {
 };
 
 export interface Bounds {
+  /** Keys of as many partitions are written: each epoch has so many streams. */
+  readonly partitions: number;
   /** How many of the two other regions an acknowledgement waits for. */
   readonly syncReplicas: number;
   readonly writes: number;
@@ -77,7 +79,7 @@ export interface Bounds {
   readonly late: boolean;
 }
 
-/** Lease, promises, seals and promotion of one namespace in three regions (P3 to P6), with one stream in each epoch. */
+/** Lease, promises, seals and promotion of one namespace in three regions (P3 to P6). */
 export class LeaseModel implements Model<LeaseState> {
   readonly first: LeaseState;
   readonly #rules: Rules;
@@ -86,13 +88,13 @@ export class LeaseModel implements Model<LeaseState> {
   constructor(bounds: Bounds, rules: Rules = ENGINE_RULES) {
     this.#rules = rules;
     this.#bounds = bounds;
-    const zeros = Array.from({ length: bounds.promotions + 2 }, () => 0);
+    const zeros = Array.from({ length: (bounds.promotions + 2) * bounds.partitions }, () => 0);
     // The first epoch is under way: both others take part in it.
     const took = { log: logText(1), held: 0 };
     const created = firstRecord({
       namespace: 'flights',
       holder: 'a',
-      streams: [streamOf(1, 'a')],
+      streams: streamsOf(1, 'a', bounds.partitions),
       acknowledge: { count: bounds.syncReplicas, regions: [] },
     });
     const record = { ...created, participants: { b: took, c: took } };
@@ -123,7 +125,7 @@ export class LeaseModel implements Model<LeaseState> {
     for (const { known, promise, log, held, acknowledged, holds, candidacy } of state.regions) {
       key += `|${known},${promise?.epoch},${promise?.revision},${log},${held.join('')},${acknowledged.join('')},${holds}`;
       if (candidacy === undefined) continue;
-      const promises = candidacy.promises.map((promised) => `${promised?.log}.${promised?.head}`);
+      const promises = candidacy.promises.map((promised) => `${promised?.log}.${promised?.heads.join('.')}`);
       key += `,${candidacy.revision},${promises.join(',')},${candidacy.sent}`;
     }
     return `${key}|${state.messages.map(messageText).sort().join(' ')}`;
@@ -136,11 +138,15 @@ export class LeaseModel implements Model<LeaseState> {
     };
     for (let at = 0; at < NAMES.length; at++) {
       const name = NAMES[at];
-      step(`${name} appends`, this.#append(state, at));
+      for (const partition of this.#partitions)
+        step(`${name} appends to ${partition}`, this.#append(state, at, partition));
       for (let source = 0; source < NAMES.length; source++) {
         if (source === at) continue;
         for (let epoch = 1; epoch <= this.#bounds.promotions + 1; epoch++)
-          step(`${name} mirrors epoch ${epoch} from ${NAMES[source]}`, this.#mirror(state, at, source, epoch));
+          for (const partition of this.#partitions) {
+            const label = `${name} mirrors ${partition} of epoch ${epoch} from ${NAMES[source]}`;
+            step(label, this.#mirror(state, at, { source, epoch, partition }));
+          }
       }
       step(`${name} reads the record`, this.#adopt(state, at, state.history.length));
       step(`${name} sends a renewal`, this.#sendRenewal(state, at));
@@ -157,18 +163,20 @@ export class LeaseModel implements Model<LeaseState> {
     const { record } = current(state);
     if (state.beyondSeal) return 'a region mirrored beyond a seal that it knew';
     for (let epoch = 1; epoch < record.epoch; epoch++) {
-      const acknowledged = state.acknowledged[epoch] ?? 0;
-      const seal = sealOf(record, epoch) ?? 0;
-      if (acknowledged > seal && !isLossy(record, epoch))
-        return `write ${acknowledged} of epoch ${epoch} was acknowledged, the epoch is sealed at ${seal}`;
+      for (const [partition, acknowledged] of this.#of(state.acknowledged, epoch).entries()) {
+        const seal = sealsOf(record, epoch)?.[partition] ?? 0;
+        if (acknowledged > seal && !isLossy(record, epoch))
+          return `write ${acknowledged} of epoch ${epoch} was acknowledged, the epoch is sealed at ${seal}`;
+      }
     }
     for (const [at, region] of state.regions.entries()) {
       if (region.holds === 0 || region.holds !== record.epoch) continue;
       if (record.holder !== NAMES[at]) return `${NAMES[at]} holds epoch ${region.holds} of ${record.holder}`;
       for (let epoch = 1; epoch < region.holds; epoch++) {
-        const seal = sealOf(record, epoch) ?? 0;
-        const held = region.held[epoch] ?? 0;
-        if (held < seal) return `${NAMES[at]} accepts and holds epoch ${epoch} up to ${held}, its seal is ${seal}`;
+        for (const [partition, held] of this.#of(region.held, epoch).entries()) {
+          const seal = sealsOf(record, epoch)?.[partition] ?? 0;
+          if (held < seal) return `${NAMES[at]} accepts and holds epoch ${epoch} up to ${held}, its seal is ${seal}`;
+        }
       }
     }
     return undefined;
@@ -180,10 +188,15 @@ export class LeaseModel implements Model<LeaseState> {
     if (record.epoch > this.#bounds.promotions) found.push('all promotions');
     if (sum(state.acknowledged) === this.#bounds.writes) found.push('all writes acknowledged');
     if (record.lossy.length > 0) found.push('lossy promotion');
-    if (state.acknowledged.some((seq, epoch) => seq > 0 && epoch > 1)) found.push('acknowledged by a promoted hub');
+    if (state.acknowledged.some((seq, slot) => seq > 0 && slot >= 2 * this.#bounds.partitions))
+      found.push('acknowledged by a promoted hub');
+    if (this.#of(state.acknowledged, record.epoch).some((seq) => seq > 0) && record.epoch > this.#bounds.promotions)
+      found.push('acknowledged by the last hub');
+    if (state.acknowledged.filter((seq) => seq > 0).length > 1) found.push('acknowledged in two streams');
     for (const region of state.regions) {
       for (let epoch = 1; epoch < record.epoch; epoch++) {
-        if ((region.held[epoch] ?? 0) > (sealOf(record, epoch) ?? 0)) found.push('tail');
+        const seals = sealsOf(record, epoch) ?? [];
+        if (this.#of(region.held, epoch).some((held, partition) => held > (seals[partition] ?? 0))) found.push('tail');
       }
       if (region.holds > 0 && region.holds < record.epoch) found.push('deposed hub that does not know');
       if (region.candidacy !== undefined && region.candidacy.revision < state.history.length)
@@ -197,39 +210,61 @@ export class LeaseModel implements Model<LeaseState> {
     return state.history[region.known - 1] as Lease;
   }
 
-  #standing(state: LeaseState, region: RegionState, epoch: number): StreamStanding {
+  get #partitions(): readonly number[] {
+    return Array.from({ length: this.#bounds.partitions }, (_, partition) => partition);
+  }
+
+  /** Where the stream of a partition stands among those of all epochs. */
+  #slot(epoch: number, partition: number): number {
+    return epoch * this.#bounds.partitions + partition;
+  }
+
+  /** What concerns the streams of one epoch, by partition. */
+  #of(slots: readonly number[], epoch: number): number[] {
+    return this.#partitions.map((partition) => slots[this.#slot(epoch, partition)] ?? 0);
+  }
+
+  #standing(state: LeaseState, region: RegionState, epoch: number, partition: number): StreamStanding {
     const holder = state.history.find(({ record }) => record.epoch === epoch)?.record.holder;
     if (holder === undefined) return { kind: 'unknown' };
-    return standingOf(this.#lease(state, region).record, streamOf(epoch, holder));
+    const stream = streamsOf(epoch, holder, this.#bounds.partitions)[partition] as string;
+    return standingOf(this.#lease(state, region).record, stream);
   }
 
   #with(state: LeaseState, at: number, change: Partial<RegionState>): LeaseState {
     return { ...state, regions: replaced(state.regions, at, { ...(state.regions[at] as RegionState), ...change }) };
   }
 
-  #append(state: LeaseState, at: number): LeaseState | undefined {
+  #append(state: LeaseState, at: number, partition: number): LeaseState | undefined {
     const region = state.regions[at] as RegionState;
     const epoch = region.holds;
-    if (epoch === 0 || this.#written(state) >= this.#bounds.writes) return undefined;
+    const written = this.#written(state);
+    // Partitions differ by name alone: the first write of all goes to the first one.
+    if (epoch === 0 || written >= this.#bounds.writes || (written === 0 && partition > 0)) return undefined;
     if (!this.#rules.mayExtend(region.promise, epoch)) return undefined;
-    return this.#with(state, at, { held: replaced(region.held, epoch, (region.held[epoch] ?? 0) + 1) });
+    const slot = this.#slot(epoch, partition);
+    return this.#with(state, at, { held: replaced(region.held, slot, (region.held[slot] ?? 0) + 1) });
   }
 
   /** All writes ever appended: the origin of each epoch holds all of its stream. */
   #written(state: LeaseState): number {
-    return sum(state.acknowledged.map((_, epoch) => Math.max(...state.regions.map(({ held }) => held[epoch] ?? 0))));
+    return sum(state.acknowledged.map((_, slot) => Math.max(...state.regions.map(({ held }) => held[slot] ?? 0))));
   }
 
-  #mirror(state: LeaseState, at: number, source: number, epoch: number): LeaseState | undefined {
+  #mirror(
+    state: LeaseState,
+    at: number,
+    { source, epoch, partition }: { source: number; epoch: number; partition: number },
+  ): LeaseState | undefined {
     const region = state.regions[at] as RegionState;
-    const held = region.held[epoch] ?? 0;
-    const to = held + 1;
-    if (region.holds === epoch || (state.regions[source]?.held[epoch] ?? 0) < to) return undefined;
-    const standing = this.#standing(state, region, epoch);
+    const slot = this.#slot(epoch, partition);
+    const to = (region.held[slot] ?? 0) + 1;
+    if (region.holds === epoch || (state.regions[source]?.held[slot] ?? 0) < to) return undefined;
+    const standing = this.#standing(state, region, epoch, partition);
     if (!this.#rules.mayMirror({ standing, promise: region.promise, to, epoch, forPromotion: false })) return undefined;
-    const acknowledged = standing.kind === 'sealed' ? region.acknowledged : replaced(region.acknowledged, epoch, to);
+    const acknowledged = standing.kind === 'sealed' ? region.acknowledged : replaced(region.acknowledged, slot, to);
     const beyondSeal = state.beyondSeal || (standing.kind === 'sealed' && to > standing.seal);
-    return { ...this.#with(state, at, { held: replaced(region.held, epoch, to), acknowledged }), beyondSeal };
+    return { ...this.#with(state, at, { held: replaced(region.held, slot, to), acknowledged }), beyondSeal };
   }
 
   /** Whoever believes to be hub acknowledges what enough participants told it they hold, as the record it knows has them. */
@@ -239,21 +274,24 @@ export class LeaseModel implements Model<LeaseState> {
       const { holds: epoch, held } = region;
       if (epoch === 0) continue;
       const { acknowledge, participants } = this.#lease(state, region).record;
-      let seq = acknowledged[epoch] ?? 0;
-      const durableIn = (upTo: number): string[] =>
-        Object.entries(participants)
-          .filter(([name, { log }]) => this.#told(state, name, log, epoch) >= upTo)
-          .map(([name]) => name);
-      while (seq < (held[epoch] ?? 0) && isMet(acknowledge, durableIn(seq + 1))) seq += 1;
-      if (seq > (acknowledged[epoch] ?? 0)) acknowledged = replaced(acknowledged, epoch, seq);
+      for (const partition of this.#partitions) {
+        const slot = this.#slot(epoch, partition);
+        let seq = acknowledged[slot] ?? 0;
+        const durableIn = (upTo: number): string[] =>
+          Object.entries(participants)
+            .filter(([name, { log }]) => this.#told(state, name, log, slot) >= upTo)
+            .map(([name]) => name);
+        while (seq < (held[slot] ?? 0) && isMet(acknowledge, durableIn(seq + 1))) seq += 1;
+        if (seq > (acknowledged[slot] ?? 0)) acknowledged = replaced(acknowledged, slot, seq);
+      }
     }
     return acknowledged === state.acknowledged ? state : { ...state, acknowledged };
   }
 
-  /** What a region acknowledged of an epoch from a disk of this name. */
-  #told(state: LeaseState, name: string, log: string, epoch: number): number {
+  /** What a region acknowledged of a stream from a disk of this name. */
+  #told(state: LeaseState, name: string, log: string, slot: number): number {
     const region = state.regions[NAMES.indexOf(name as RegionName)] as RegionState;
-    return logText(region.log) === log ? (region.acknowledged[epoch] ?? 0) : 0;
+    return logText(region.log) === log ? (region.acknowledged[slot] ?? 0) : 0;
   }
 
   #adopt(state: LeaseState, at: number, revision: number): LeaseState | undefined {
@@ -275,7 +313,13 @@ export class LeaseModel implements Model<LeaseState> {
 
   /** A hub accepts only when it holds every closed epoch up to its seal. */
   #complete(record: LeaseRecord, { held }: RegionState): boolean {
-    return !this.#rules.fetches || held.every((seq, epoch) => seq >= (sealOf(record, epoch) ?? 0));
+    return !this.#rules.fetches || held.every((seq, slot) => seq >= this.#sealAt(record, slot));
+  }
+
+  /** Of a stream by its place; 0 while it is open. */
+  #sealAt(record: LeaseRecord, slot: number): number {
+    const { partitions } = this.#bounds;
+    return sealsOf(record, Math.floor(slot / partitions))?.[slot % partitions] ?? 0;
   }
 
   /** Also of a holder that was restarted, or finds that its own promotion succeeded: it accepts once this has. */
@@ -284,10 +328,13 @@ export class LeaseModel implements Model<LeaseState> {
     const { record, revision } = this.#lease(state, region);
     if (state.renewals >= this.#bounds.renewals || record.holder !== NAMES[at]) return undefined;
     if (!this.#rules.mayExtend(region.promise, record.epoch)) return undefined;
-    const [stream] = record.streams as [string];
-    const owed = { [stream]: region.held[record.epoch] ?? 0 };
+    const byStream = (slots: readonly number[]): Record<string, number> =>
+      Object.fromEntries(
+        this.#of(slots, record.epoch).map((seq, partition) => [record.streams[partition] as string, seq]),
+      );
+    const owed = byStream(region.held);
     const peers = state.regions.flatMap(({ log, acknowledged }, index) => {
-      const durable = { [stream]: acknowledged[record.epoch] ?? 0 };
+      const durable = byStream(acknowledged);
       const peer = { log: logText(log), durable, peak: durable, owed };
       return index === at ? [] : [[NAMES[index] as string, peer] as const];
     });
@@ -309,7 +356,7 @@ export class LeaseModel implements Model<LeaseState> {
     if (this.#rules.promiseRefusal({ lease, promise }, asked) !== undefined) return undefined;
     const complete = this.#fetchEarlier(read, record, held);
     if (complete === undefined) return undefined;
-    const own = { log: region.log, head: held[record.epoch] ?? 0 };
+    const own = { log: region.log, heads: this.#of(held, record.epoch) };
     const promises = NAMES.map((_, index) => (index === at ? own : undefined));
     const standing = this.#with(read, at, {
       promise: asked,
@@ -326,11 +373,11 @@ export class LeaseModel implements Model<LeaseState> {
   /** What the candidate holds of closed epochs once it has asked everybody; undefined when nobody has the rest (P6.5). */
   #fetchEarlier(state: LeaseState, record: LeaseRecord, held: readonly number[]): number[] | undefined {
     const complete = [...held];
-    for (let epoch = 1; epoch < record.epoch; epoch++) {
-      const seal = sealOf(record, epoch) ?? 0;
-      if ((complete[epoch] ?? 0) >= seal) continue;
-      if (!state.regions.some((region) => (region.held[epoch] ?? 0) >= seal)) return undefined;
-      complete[epoch] = seal;
+    for (let slot = 0; slot < held.length; slot++) {
+      const seal = this.#sealAt(record, slot);
+      if ((complete[slot] ?? 0) >= seal) continue;
+      if (!state.regions.some((region) => (region.held[slot] ?? 0) >= seal)) return undefined;
+      complete[slot] = seal;
     }
     return complete;
   }
@@ -340,24 +387,26 @@ export class LeaseModel implements Model<LeaseState> {
     const { candidacy } = region;
     if (candidacy === undefined || candidacy.sent) return undefined;
     const { record } = state.history[candidacy.revision - 1] as Lease;
-    const stream = record.streams[0] as string;
+    const { streams } = record;
     const promises = candidacy.promises.flatMap((promised, index) => {
       if (promised === undefined) return [];
-      return [{ region: NAMES[index] as string, log: logText(promised.log), heads: { [stream]: promised.head } }];
+      const heads = Object.fromEntries(promised.heads.map((head, partition) => [streams[partition] as string, head]));
+      return [{ region: NAMES[index] as string, log: logText(promised.log), heads }];
     });
     const handedOver = isWholeEpoch(record) && promises.some((promise) => promise.region === record.holder);
     const verdict = this.#rules.cleanliness(record, this.#rules.intactPromises(record, promises));
     const lossy = !handedOver && verdict.kind !== 'clean';
     if (lossy && !this.#bounds.lossy) return undefined;
-    const seal = this.#rules.sealOfPromises([stream], promises);
-    const upTo = seal[stream] ?? 0;
-    const held = this.#rules.fetches
-      ? replaced(region.held, record.epoch, Math.max(upTo, region.held[record.epoch] ?? 0))
-      : region.held;
+    const seal = this.#rules.sealOfPromises(streams, promises);
+    const held = [...region.held];
+    for (const partition of this.#rules.fetches ? this.#partitions : []) {
+      const slot = this.#slot(record.epoch, partition);
+      held[slot] = Math.max(seal[streams[partition] as string] ?? 0, held[slot] ?? 0);
+    }
     const name = NAMES[at] as string;
     const promoted = promotedRecord(record, {
       holder: name,
-      streams: [streamOf(record.epoch + 1, name)],
+      streams: streamsOf(record.epoch + 1, name, this.#bounds.partitions),
       seal,
       promised: promises.map((promise) => promise.region),
       missing: [],
@@ -434,7 +483,7 @@ export class LeaseModel implements Model<LeaseState> {
     if (this.#rules.promiseRefusal({ lease: this.#lease(state, region), promise }, asked) !== undefined)
       return undefined;
     const promised = this.#with(state, to, { promise: asked, holds: region.holds === asked.epoch ? 0 : region.holds });
-    const word = { log: region.log, head: region.held[asked.epoch] ?? 0 };
+    const word = { log: region.log, heads: this.#of(region.held, asked.epoch) };
     return this.#send(promised, { kind: 'promise', from: to, to: from, revision, promised: word });
   }
 

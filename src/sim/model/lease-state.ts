@@ -7,12 +7,13 @@ export const NAMES = REGIONS as readonly RegionName[];
 
 export interface Promised {
   readonly log: number;
-  readonly head: number;
+  /** Of the epoch's streams, by partition. */
+  readonly heads: readonly number[];
 }
 
 export interface Candidacy {
   readonly revision: number;
-  /** What regions promised of the epoch's stream, this one included. */
+  /** What regions promised of the epoch's streams, this one included. */
   readonly promises: readonly (Promised | undefined)[];
   readonly sent: boolean;
 }
@@ -23,7 +24,7 @@ export interface RegionState {
   readonly promise: EpochPromise | undefined;
   /** Number of its disk: what it holds is of this one. */
   readonly log: number;
-  /** By epoch: last seq of its stream held durably here; last one acknowledged to its origin. */
+  /** By epoch, and in it by partition: last seq of the stream held durably here; last one acknowledged to its origin. */
   readonly held: readonly number[];
   readonly acknowledged: readonly number[];
   /** Epoch in which it believes to be hub, whatever has become of that; 0: none. A pause may come at any point. */
@@ -56,7 +57,7 @@ export interface LeaseState {
   readonly history: readonly Lease[];
   readonly regions: readonly RegionState[];
   readonly messages: readonly Message[];
-  /** By epoch: the last write that a client was told is done. */
+  /** By epoch and partition: the last write that a client was told is done. */
   readonly acknowledged: readonly number[];
   readonly renewals: number;
   readonly crashes: number;
@@ -65,8 +66,9 @@ export interface LeaseState {
   readonly beyondSeal: boolean;
 }
 
-export function streamOf(epoch: number, holder: string): string {
-  return `flights/0/${holder}/${String(epoch).padStart(16, '0')}`;
+/** Keys of different partitions: each has a stream of its own in every epoch. */
+export function streamsOf(epoch: number, holder: string, partitions: number): string[] {
+  return Array.from({ length: partitions }, (_, at) => `flights/${at}/${holder}/${String(epoch).padStart(16, '0')}`);
 }
 
 export function replaced<T>(list: readonly T[], index: number, value: T): T[] {
@@ -82,7 +84,7 @@ export function sum(numbers: readonly number[]): number {
 export function messageText(message: Message): string {
   const about = `${message.kind}@${message.revision}`;
   if (message.kind === 'renewal' || message.kind === 'promotion') return `${about} ${recordText(message.record)}`;
-  const word = message.kind === 'promise' ? ` ${message.promised.log}.${message.promised.head}` : '';
+  const word = message.kind === 'promise' ? ` ${message.promised.log}.${message.promised.heads.join('.')}` : '';
   return `${about} ${message.from}>${message.to}${word}`;
 }
 
@@ -94,9 +96,14 @@ export function current(state: LeaseState): Lease {
   return state.history[state.history.length - 1] as Lease;
 }
 
-export function sealOf(record: LeaseRecord, epoch: number): number | undefined {
+/** By partition; undefined while the epoch is open. */
+export function sealsOf(record: LeaseRecord, epoch: number): readonly number[] | undefined {
   const seals = record.seals[String(epoch)];
-  return seals === undefined ? undefined : Object.values(seals)[0];
+  return seals === undefined
+    ? undefined
+    : Object.keys(seals)
+        .sort()
+        .map((stream) => seals[stream] as number);
 }
 
 export function isLossy(record: LeaseRecord, epoch: number): boolean {
@@ -105,7 +112,7 @@ export function isLossy(record: LeaseRecord, epoch: number): boolean {
 
 export function recordText(record: LeaseRecord): string {
   let text = `${record.epoch}${record.holder}${record.lossy.map(({ epoch }) => `!${epoch}`).join('')}`;
-  for (let epoch = 1; epoch < record.epoch; epoch++) text += `,${sealOf(record, epoch)}`;
+  for (let epoch = 1; epoch < record.epoch; epoch++) text += `,${sealsOf(record, epoch)?.join('.')}`;
   for (const name of NAMES) {
     const participant = record.participants[name];
     if (participant !== undefined) text += `${name}${participant.log.slice(4)}.${participant.held}`;
