@@ -3,8 +3,8 @@ export const READ_LEVELS = ['eventual', 'session', 'bounded', 'strong'] as const
 export type ReadLevel = (typeof READ_LEVELS)[number];
 
 /**
- * What becomes of a read that this region cannot answer at its level. All wait within the latency budget; `forward` and
- * `stale` ask another region meanwhile. What then is not met is refused (`forward`, `refuse`), or answered from here and
+ * What becomes of a read that this region cannot answer at its level. What passes soon is waited for within the latency
+ * budget (what a session has seen, a lease under way); `forward` and `stale` ask another region. What then is not met is refused (`forward`, `refuse`), or answered from here and
  * said to be stale (`stale`).
  */
 export const READ_FALLBACKS = ['forward', 'stale', 'refuse'] as const;

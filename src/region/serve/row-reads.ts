@@ -148,7 +148,8 @@ export class RowReads {
     const how =
       stalenessMs === null ? 'how old its rows are is not known' : `its rows may be ${Math.ceil(stalenessMs)} ms old`;
     const reason = `${how} in ${this.#region}, more than ${maxMs} ms`;
-    return { lack: { reason, elsewhere: this.#others(hub), passes: false } };
+    // Where there is no hub, or it is out of reach, another region may still hear whom this one does not.
+    return { lack: { reason, elsewhere: this.#others(hub, ...this.#peers.names), passes: false } };
   }
 
   /** P11.3. The rows are read after the control store confirmed the epoch, in the step that checks the lease. */
