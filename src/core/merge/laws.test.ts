@@ -5,12 +5,11 @@ import { isLive, payloadStart } from '#core/codec/cell';
 import { readStored } from '#core/codec/stored-value';
 import type { ViewCodec } from '#core/codec/view-codec';
 import { type Merge, mergeOf } from '#core/merge/merge-of';
-import { makeCodec, ORIGINS, storedValues } from '#core/merge/testing/changes';
+import { LONE_SURROGATES, makeCodec, ORIGINS, SCALARS, storedValues } from '#core/merge/testing/changes';
 import { brokenLaw, merged } from '#core/merge/testing/laws';
-import type { Feature, Granularity, Resolver, ScalarType } from '#core/model/feature-view';
+import type { Feature, Granularity, JoinKey, Resolver, ScalarType } from '#core/model/feature-view';
 import { readEventTimeUs } from '#core/model/stamp';
 
-const SCALARS: readonly ScalarType[] = ['int32', 'int64', 'float32', 'float64', 'bool', 'string', 'bytes', 'timestamp'];
 const OTHER: Feature = { name: 'b', type: { scalar: 'string', list: false }, nullable: true };
 const PRIORITY: Resolver = { kind: 'region-priority', regions: [ORIGINS[2], ORIGINS[0]] };
 const RUNS = 400;
@@ -85,6 +84,75 @@ suite('the laws of merging (P9.1)', () => {
       fc.assert(
         fc.property(value, value, value, (a, b, c) => {
           assert.equal(brokenLaw(merge, a, b, c), undefined, name);
+        }),
+        { numRuns: 40 },
+      );
+    }
+  });
+});
+
+/** The bytes that a writer without a check would have made of `\\ud800`, where the row had `\\uffff`. */
+function withSurrogate(bytes: Buffer): Buffer {
+  const broken = Buffer.from(bytes);
+  const text = Buffer.from('\uffff');
+  for (let at = broken.indexOf(text); at >= 0; at = broken.indexOf(text, at + 3)) broken.set([0xed, 0xa0, 0x80], at);
+  return broken;
+}
+
+suite('lone surrogates', () => {
+  const invalid = { code: 'ROW_INVALID' };
+
+  test('get into no key and no value, by whatever way, and leave no trace', () => {
+    for (const [name, codec] of cases()) {
+      const [a] = codec.view.features as [Feature, Feature];
+      if (a.type.scalar !== 'string') continue;
+      const { list } = a.type;
+      for (const text of LONE_SURROGATES) {
+        const value = list ? ['a', text] : text;
+        const good = list ? ['a'] : 'a';
+        const [joinKey] = codec.view.joinKeys as [JoinKey];
+        for (const refused of [
+          () => codec.encodeRow([value, 'b']),
+          () => codec.encodeRow([good, text]),
+          () => codec.encodeFeatures([0], [value]),
+          () => codec.encodeFeatures([1], [text]),
+          () => codec.encodeKey([text]),
+          () => codec.acceptValue(a, value, 'row 1'),
+          () => codec.acceptKeyValue(joinKey, text, 'row 1'),
+        ])
+          assert.throws(refused, invalid, `${name}: ${refused}`);
+        assert.deepEqual(codec.decodeRow(codec.encodeRow([good, 'b'])), [good, 'b']);
+      }
+    }
+  });
+
+  test('bytes that hold one are no key, no row and no value', () => {
+    for (const [name, codec] of cases()) {
+      const [a] = codec.view.features as [Feature, Feature];
+      if (a.type.scalar !== 'string') continue;
+      const row = withSurrogate(codec.encodeRow([a.type.list ? ['\uffff'] : '\uffff', 'b']));
+      const first = withSurrogate(codec.encodeFeatures([0], [a.type.list ? ['\uffff'] : '\uffff']));
+      for (const refused of [
+        () => codec.decodeRow(row),
+        () => codec.splitRow(row, [0, 1]),
+        () => codec.decodeRowFeature(0, row, 0, row.length),
+        () => codec.decodeFeatures([0], first),
+        () => codec.decodeFeature(0, first, 0, first.length),
+        () => codec.decodeKey(withSurrogate(codec.encodeKey(['\uffff']))),
+      ])
+        assert.throws(refused, invalid, `${name}: ${refused}`);
+    }
+  });
+
+  test('stored by a fault all the same, they merge by the same laws', () => {
+    for (const [name, codec] of cases()) {
+      if (!codec.view.features.some(({ type }) => type.scalar === 'string')) continue;
+      const value = storedValues(codec);
+      const either = fc.oneof(value, value.map(withSurrogate));
+      const merge = mergeOf(codec);
+      fc.assert(
+        fc.property(either, either, either, (x, y, z) => {
+          assert.equal(brokenLaw(merge, x, y, z), undefined, name);
         }),
         { numRuns: 40 },
       );

@@ -241,6 +241,34 @@ suite('writing', () => {
     });
   }
 
+  test('a lone surrogate in a key, a value or a list is refused, with the same code as every row that is none', async (t) => {
+    const face = startFace(t);
+    const time = '"event_timestamp":["2026-08-02T09:00:00Z"]';
+    const rest = EVERYTHING.features
+      .map(({ name }) => `"${name}":[null]`)
+      .filter((column) => !/f_str|n_str/.test(column));
+    // As JSON carries it: an escape that stands for no character.
+    for (const lone of ['\\ud800', 'a\\udc00b', '\\udc00\\ud800']) {
+      for (const [column, key, text, texts] of [
+        ['id', lone, 'a', 'a'],
+        ['f_string', 'x', lone, 'a'],
+        ['n_strings', 'x', 'a', lone],
+      ] as const) {
+        const frame = [`"id":["${key}"]`, `"f_string":["${text}"]`, `"n_strings":[["b","${texts}"]]`, ...rest, time];
+        const body = `{"push_source_name":"everything","df":{${frame.join(',')}}}`;
+        const answer = await face.write('/push', body);
+        assert.equal(answer.status, 422, answer.text);
+        assert.equal(answer.headers['antipode-error'], 'ROW_INVALID');
+        assert.deepEqual(detail(answer)[0]?.loc, ['body', 'df', column, 0]);
+        assert.ok(answer.text.isWellFormed());
+      }
+      const entity = `{"feature_view_name":"everything","df":{"id":["${lone}"]}}`;
+      const deletion = await face.write('/delete-from-online-store', entity);
+      assert.deepEqual([deletion.status, deletion.headers['antipode-error']], [422, 'ROW_INVALID']);
+    }
+    assert.equal(face.engine.requests.length, 0);
+  });
+
   test('all missing columns are named, and several bad rows', async (t) => {
     const face = startFace(t);
     const missing = await face.write('/push', { push_source_name: 'driver_stats', df: { driver_id: [1] } });

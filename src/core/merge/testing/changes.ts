@@ -10,6 +10,17 @@ import { withVersion } from '#core/model/feature-view-definition';
 
 export const ORIGINS = ['us-east', 'eu-west', 'ap-south'] as const;
 
+export const SCALARS: readonly ScalarType[] = [
+  'int32',
+  'int64',
+  'float32',
+  'float64',
+  'bool',
+  'string',
+  'bytes',
+  'timestamp',
+];
+
 /** Values of a type that fools compare wrongly: limits, NaN, -0, neighbours of 2^53, text that UTF-16 orders otherwise. */
 export const AWKWARD: Readonly<Record<ScalarType, readonly FeatureValue[]>> = {
   int32: [0, -1, 7, -0x8000_0000, 0x7fff_ffff],
@@ -21,6 +32,15 @@ export const AWKWARD: Readonly<Record<ScalarType, readonly FeatureValue[]>> = {
   bytes: [new Uint8Array(), new Uint8Array([0]), new Uint8Array([0xff]), new Uint8Array([0, 0])],
   timestamp: [0, -1, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER],
 };
+
+/** Text that UTF-16 has and UTF-8 has not: it is no value, and must get into no bytes. */
+export const LONE_SURROGATES: readonly string[] = [
+  '\ud800',
+  '\udc00',
+  'a\udfff',
+  '\udc00\ud800',
+  `${'x'.repeat(100)}\udbff`,
+];
 
 export function makeCodec(resolver: Resolver, granularity: Granularity, features: readonly Feature[]): ViewCodec {
   const view: Omit<FeatureView, 'version'> = {
