@@ -10,6 +10,7 @@ import { seeded } from '../lib/stats.ts';
 import { Ticker } from '../lib/ticker.ts';
 import { AntipodeContender } from './antipode-contender.ts';
 import type { Batch, Contender } from './contender.ts';
+import { NatsContender } from './nats-contender.ts';
 import { RedisContender } from './redis-contender.ts';
 
 export type OpenOptions = {
@@ -20,6 +21,7 @@ export type OpenOptions = {
 } & (
   | { readonly kind: 'antipode'; readonly hub: Endpoint; readonly replicas: readonly Endpoint[] }
   | { readonly kind: 'redis'; readonly primaryPort: number; readonly replicaPorts: readonly number[] }
+  | { readonly kind: 'nats'; readonly hubPort: number; readonly replicaPort: number }
 );
 
 export interface PrepareOptions {
@@ -78,10 +80,20 @@ async function open(options: OpenOptions): Promise<void> {
   const { views } = await loadProject(options.projectFolder);
   const maker = new RowMaker(viewNamed(views, options.view), options.pool);
   inFlightMax = options.inFlight;
-  contender =
-    options.kind === 'antipode'
-      ? await AntipodeContender.open({ ...options, maker })
-      : await RedisContender.open({ ...options, maker });
+  contender = await openContender(options, maker);
+}
+
+function openContender(options: OpenOptions, maker: RowMaker): Promise<Contender> {
+  switch (options.kind) {
+    case 'antipode':
+      return AntipodeContender.open({ ...options, maker });
+    case 'redis':
+      return RedisContender.open({ ...options, maker });
+    case 'nats':
+      return NatsContender.open({ ...options, maker });
+    default:
+      return options satisfies never;
+  }
 }
 
 function prepare({ rows, rowsPerBatch, keys, firstKey, generation: asked }: PrepareOptions): void {

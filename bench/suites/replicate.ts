@@ -9,6 +9,7 @@ import { Scope, sleep } from '../lib/scope.ts';
 import { Stage } from '../lib/stage.ts';
 import { ratio, sample } from '../lib/stats.ts';
 import type { FlatOut, OpenOptions, Paced, PrepareOptions } from '../load/replicate.ts';
+import { NatsServers } from '../peers/nats-servers.ts';
 import { RedisServers } from '../peers/redis-servers.ts';
 
 const SUITE = 'replicate';
@@ -91,10 +92,12 @@ export async function replicate(run: SuiteRun): Promise<void> {
   try {
     const contestants = [await antipode(run, scope, 1)];
     await addRedis(run, contestants, scope);
+    if (settings.long) await addNats(run, contestants, scope);
     await flatOut(run, contestants, settings);
     await lag(run, contestants.slice(0, 2), settings);
     if (settings.long) await narrowLine(run, contestants.slice(0, 2), settings);
-    if (settings.long) await cut(run, contestants.slice(0, 2), settings);
+    const others = contestants.slice(1).filter(({ name }) => !name.endsWith('always'));
+    if (settings.long) await cut(run, [...contestants.slice(0, 1), ...others], settings);
   } finally {
     await scope.end();
   }
@@ -141,6 +144,26 @@ async function addRedis(run: SuiteRun, contestants: Contestant[], scope: Scope):
   } catch (error) {
     if (!(error instanceof Error)) throw error;
     run.results.skip({ suite: SUITE, what: 'Redis', reason: error.message });
+  }
+}
+
+async function addNats(run: SuiteRun, contestants: Contestant[], scope: Scope): Promise<void> {
+  try {
+    const { lines, pids, version, hubPort, replicaPort } = await NatsServers.start(scope);
+    run.results.versions['nats'] = version;
+    const made = contestant(scope, { name: 'nats jetstream mirror', lines, pids: () => pids }, (inFlight) => ({
+      kind: 'nats',
+      projectFolder: run.projectFolder,
+      pool: run.pool,
+      inFlight,
+      view: VIEW,
+      hubPort,
+      replicaPort,
+    }));
+    contestants.push(made);
+  } catch (error) {
+    if (!(error instanceof Error)) throw error;
+    run.results.skip({ suite: SUITE, what: 'NATS JetStream', reason: error.message });
   }
 }
 
