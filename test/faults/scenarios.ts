@@ -43,7 +43,8 @@ export const SCENARIOS: readonly Scenario[] = [
       const [victim] = others(hub, stage);
       await sleep(500);
       await stage.isolate(victim, 'blackhole');
-      // Until what it has is older than any read may bear.
+      await stage.workload.writeHotKeys(hub);
+      // Until what it lacks is older than any read may bear.
       await sleep(2_000);
       await stage.workload.confront(hub, victim);
       await stage.heal();

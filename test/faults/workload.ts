@@ -154,15 +154,24 @@ export class Workload {
 
   /** One client writes the hot keys in one region and reads each at once in another, at every level. */
   async confront(writer: string, reader: string): Promise<void> {
-    const { hotKeys = HOT_KEYS, seed } = this.#options;
-    this.#confronted += 1;
-    const client = `confronter-${this.#confronted}`;
-    const random = new SeededRandom(seed * 1000 - this.#confronted);
-    const session: Session = { random, writeShare: 0, client, name: client, lost: 0, token: undefined };
-    for (let key = 0; key < hotKeys; key++) {
+    const session = this.#confronter();
+    for (const key of this.hotKeys) {
       if (!this.#taken.has(key)) await this.#write(session, [writer], key);
       await Promise.all(LEVELS.map((level) => this.#read(session, reader, key, level)));
     }
+  }
+
+  /** One client writes the hot keys in one region: what every read has to show when it is old enough. */
+  async writeHotKeys(writer: string): Promise<void> {
+    const session = this.#confronter();
+    for (const key of this.hotKeys) if (!this.#taken.has(key)) await this.#write(session, [writer], key);
+  }
+
+  #confronter(): Session {
+    this.#confronted += 1;
+    const client = `confronter-${this.#confronted}`;
+    const random = new SeededRandom(this.#options.seed * 1000 - this.#confronted);
+    return { random, writeShare: 0, client, name: client, lost: 0, token: undefined };
   }
 
   async #run(session: Session): Promise<void> {
