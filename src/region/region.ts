@@ -413,6 +413,7 @@ export class Region implements RegionEngine {
       hlc: this.#hlc,
       stamps: this.#stamps,
       peers: links,
+      attached: (peer: string) => links.attached(peer),
       events: this.#events,
       audit: this.#audit,
     };
@@ -423,7 +424,6 @@ export class Region implements RegionEngine {
             ...common,
             config,
             journal,
-            attached: (peer) => links.attached(peer),
             onChosen: () => links.reconcile(),
           })
         : new Authority({

@@ -20,7 +20,7 @@ import { ConflictHistory } from '#sim/oracle/conflict-history';
 import { brokenAudits, FinalState, type Shortcoming } from '#sim/oracle/final-state';
 import { FrameArchive } from '#sim/oracle/frame-archive';
 import { FreshnessOracle } from '#sim/oracle/freshness';
-import { holdUpToSeals, limitOf } from '#sim/oracle/lease-view';
+import { holderIsWhole, holdUpToSeals, limitOf, type PlainLease } from '#sim/oracle/lease-view';
 import { Promotions } from '#sim/oracle/promotions';
 import { ReferenceMerge } from '#sim/oracle/reference-merge';
 import { RegionHistory } from '#sim/oracle/region-history';
@@ -313,12 +313,19 @@ export class Simulation {
           lease === undefined ||
           lease.holder === machine.name ||
           !left.some((other) => promotable.includes(other.name)) ||
-          !holdUpToSeals(lease, left.map(logOf))
+          !holdUpToSeals(lease, left.map(logOf)) ||
+          !this.#holderIsWhole(lease)
         );
       });
       if (!needed && left.length >= 2 && random.chance(0.7)) away.push(machine);
     }
     return away;
+  }
+
+  #holderIsWhole(lease: PlainLease): boolean {
+    const holder = this.regions.find(({ name }) => name === lease.holder);
+    if (holder === undefined) return false;
+    return holderIsWhole(lease, { log: logOf(holder), logId: holder.logId }, this.regions.map(logOf));
   }
 
   /** Time after now until all regions but those away agreed for good, and took writes. */

@@ -1,8 +1,8 @@
-import type { StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { Applier } from '#region/apply/applier';
 import type { StampGate } from '#region/clocks/stamp-gate';
-import { type Shortfall, shortfallOf } from '#region/failover/readiness';
+import type { EarlierLife } from '#region/failover/earlier-life';
+import { shortfallOf } from '#region/failover/readiness';
 import { greatestReading } from '#region/failover/sealed-stamps';
 import type { StandingNotices } from '#region/failover/standing-notices';
 import type { HlcService } from '#region/ingest/hlc-service';
@@ -24,7 +24,7 @@ export class Acceptance {
   readonly #stamps: Pick<StampGate, 'skew'>;
   readonly #clock: Clock;
   readonly #notices: StandingNotices;
-  readonly #extends: readonly StreamKey[];
+  readonly #earlier: Pick<EarlierLife, 'shortfall'>;
   #startsAbove = false;
   #waitsFor: string | undefined;
 
@@ -36,8 +36,7 @@ export class Acceptance {
     stamps: Pick<StampGate, 'skew'>;
     clock: Clock;
     notices: StandingNotices;
-    /** Streams that this holder extends. */
-    streams: readonly StreamKey[];
+    earlier: Pick<EarlierLife, 'shortfall'>;
   }) {
     this.#namespace = options.namespace;
     this.#state = { log: options.log, applier: options.applier };
@@ -45,7 +44,7 @@ export class Acceptance {
     this.#stamps = options.stamps;
     this.#clock = options.clock;
     this.#notices = options.notices;
-    this.#extends = options.streams;
+    this.#earlier = options.earlier;
   }
 
   /** What the last look found missing; undefined when nothing was. */
@@ -66,7 +65,7 @@ export class Acceptance {
   }
 
   #missing(): string | undefined {
-    const shortfall = shortfallOf(this.#state) ?? this.#earlierLife();
+    const shortfall = shortfallOf(this.#state) ?? this.#earlier.shortfall();
     if (shortfall === undefined) return undefined;
     this.#state.applier.kick();
     if (shortfall.kind === 'hole' || shortfall.kind === 'halted' || shortfall.kind === 'parked') {
@@ -74,21 +73,6 @@ export class Acceptance {
       this.#notices.begin('hub-not-accepting', 'error', message);
     }
     return shortfall.reason;
-  }
-
-  /**
-   * Streams of the epoch that it extends no more, because it lost a part of them: what peers hold of them is valid, and
-   * comes back before anything is accepted that might repeat it.
-   */
-  #earlierLife(): Shortfall | undefined {
-    const { log, applier } = this.#state;
-    for (const stream of log.lease?.record.streams ?? []) {
-      const head = log.head(stream).seq;
-      const announced = applier.announcedHead(stream);
-      if (this.#extends.includes(stream) || announced <= head) continue;
-      return { kind: 'hole', reason: `it holds ${stream} up to ${head}, others up to ${announced}` };
-    }
-    return undefined;
   }
 
   #clockWait(): string | undefined {

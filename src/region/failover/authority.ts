@@ -9,9 +9,10 @@ import type { AuditLog } from '#region/audit/audit-log';
 import type { StampGate } from '#region/clocks/stamp-gate';
 import { Acceptance } from '#region/failover/acceptance';
 import type { AuthorityConfig } from '#region/failover/authority-config';
+import { EarlierLife, type HolderSurroundings } from '#region/failover/earlier-life';
 import { Eligibility } from '#region/failover/eligibility';
 import { acknowledgementStatus, EpochAcknowledgements } from '#region/failover/epoch-acknowledgements';
-import { judgeOwnLog, mintStreams, type OwnLogSurroundings, partitionOf } from '#region/failover/incarnation';
+import { judgeOwnLog, mintStreams, type OwnLog, partitionOf } from '#region/failover/incarnation';
 import { LeaseWatch } from '#region/failover/lease-watch';
 import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import { PacedLoop } from '#region/failover/paced-loop';
@@ -46,8 +47,6 @@ export class Authority implements NamespaceAuthority {
   readonly #log: NamespaceLog;
   readonly #acknowledgements: EpochAcknowledgements;
   readonly #applier: Applier;
-  readonly #hlc: HlcService;
-  readonly #stamps: StampGate;
   readonly #events: EventList;
   readonly #audit: AuditLog;
   readonly #notices: StandingNotices;
@@ -60,7 +59,7 @@ export class Authority implements NamespaceAuthority {
   readonly #onStepDown: () => void;
   readonly #stopping = new AbortController();
   readonly #loop: PacedLoop;
-  readonly #surroundings: OwnLogSurroundings;
+  readonly #surroundings: HolderSurroundings;
   readonly #mintStreams = () => mintStreams({ ...this.#config, region: this.#region, random: this.#random });
   #role: Role = { kind: 'follower' };
   #beatMs: number;
@@ -86,6 +85,8 @@ export class Authority implements NamespaceAuthority {
     hlc: HlcService;
     stamps: StampGate;
     peers: Peers;
+    /** Whether a peer has opened a link to this process. */
+    attached: (peer: string) => boolean;
     events: EventList;
     audit: AuditLog;
     /** Writes the epoch marker; resolves when durable. */
@@ -113,8 +114,6 @@ export class Authority implements NamespaceAuthority {
     this.#log = options.log;
     this.#acknowledgements = new EpochAcknowledgements(options);
     this.#applier = options.applier;
-    this.#hlc = options.hlc;
-    this.#stamps = options.stamps;
     this.#surroundings = options;
     this.#events = options.events;
     this.#audit = options.audit;
@@ -339,21 +338,20 @@ export class Authority implements NamespaceAuthority {
     this.#promoter.auditCompleted(lease.record);
     if (this.#lostEpoch === lease.record.epoch) return;
     const last = lease.record.streams.slice(-this.#config.partitions);
-    const verdict = await judgeOwnLog({ lease, streams: last, ...this.#surroundings });
-    if (verdict === 'behind' && this.#eligibility.othersMayTakeOver()) {
+    const ownLog = await judgeOwnLog({ lease, streams: last, ...this.#surroundings });
+    if (ownLog === 'behind' && this.#eligibility.othersMayTakeOver()) {
       this.#lostEpoch = lease.record.epoch;
       const message = `this region lost a part of what it logged as hub of ${this.#config.namespace}: another is to take over`;
       return this.#notices.tell('epoch-left', 'error', message);
     }
-    const whole = verdict === 'whole';
+    const whole = ownLog === 'whole';
     const streams = whole ? last : this.#mintStreams();
-    const begun = { streams: [...lease.record.streams, ...streams], holderLog: this.#surroundings.logId };
-    const record = whole ? lease.record : { ...lease.record, ...begun };
+    const record = whole ? lease.record : { ...lease.record, streams: [...lease.record.streams, ...streams] };
     const outcome = await this.#watch.compareAndSet(lease.revision, record);
     if (outcome.kind !== 'ok') return;
     await this.#becomeHolder(
       { record, revision: outcome.revision },
-      { streams, sentMs: outcome.sentMs, how: 'lease-resumed' },
+      { streams, sentMs: outcome.sentMs, how: 'lease-resumed', ownLog },
     );
   }
 
@@ -364,26 +362,21 @@ export class Authority implements NamespaceAuthority {
       readonly streams: readonly StreamKey[];
       readonly sentMs: number;
       readonly how: 'lease-acquired' | 'lease-resumed';
+      readonly ownLog?: OwnLog;
     },
   ): Promise<void> {
     const { record } = lease;
     const { namespace } = this.#config;
+    const { streams, ownLog = 'whole' } = won;
+    const onWord = (): void => this.look();
+    const earlier = new EarlierLife({ ...this.#surroundings, lease, streams, ownLog, onWord });
     const role: Holder = {
       kind: 'holder',
       epoch: record.epoch,
-      streams: [...won.streams].sort((a, b) => partitionOf(a) - partitionOf(b)),
+      streams: [...streams].sort((a, b) => partitionOf(a) - partitionOf(b)),
       leaseUntilMs: won.sentMs + this.#config.leaseMs,
       accepting: false,
-      acceptance: new Acceptance({
-        namespace,
-        log: this.#log,
-        applier: this.#applier,
-        hlc: this.#hlc,
-        stamps: this.#stamps,
-        clock: this.#clock,
-        notices: this.#notices,
-        streams: won.streams,
-      }),
+      acceptance: new Acceptance({ ...this.#surroundings, namespace, notices: this.#notices, earlier }),
     };
     this.#role = role;
     this.#watch.adopt(lease);
@@ -405,6 +398,8 @@ export class Authority implements NamespaceAuthority {
     const reported = Object.fromEntries(role.streams.map((stream) => [stream, this.#log.head(stream).seq]));
     const record = this.#acknowledgements.inForce({
       ...lease.record,
+      // Until it accepts, its log may lack what the epoch held before.
+      holderLog: role.accepting ? this.#surroundings.logId : lease.record.holderLog,
       reported: { ...lease.record.reported, ...reported },
     });
     const renewal = this.#watch.compareAndSet(lease.revision, record);

@@ -65,12 +65,10 @@ export async function judgeOwnLog(
     }
     if (unasked.size === 0) break;
     if (clock.monotonicMs() > deadlineMs) {
-      events.add(
-        'log-not-vouched',
-        'warning',
-        `${[...unasked].join(', ')} could not vouch for this region's log: new incarnation`,
-      );
-      return 'unvouched';
+      const silent = `${[...unasked].join(', ')} could not vouch for this region's log: new incarnation`;
+      events.add('log-not-vouched', 'warning', silent);
+      // Of a log that is not here any more nobody has said that it held no more.
+      return lease.record.holderLog === logId ? 'unvouched' : 'behind';
     }
     await clock.sleep(100);
   }

@@ -23,11 +23,11 @@ import type { HlcService } from '#region/ingest/hlc-service';
 import type { AppendGrant } from '#region/ingest/holder-gate';
 import { FirstAppend } from '#region/membership/first-append';
 import { MemberWatch, type StoredMember } from '#region/membership/member-watch';
-import { hexHashAt, type Recall, recall } from '#region/membership/recall';
 import type { EventList } from '#region/observe/events';
 import { ACTIVE_EPOCH } from '#region/replicate/live-streams';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
+import { hexHashAt, type Recall, recall } from '#region/replicate/recall';
 import type { NamespaceStatus } from '#region/status';
 
 export interface MembershipConfig {

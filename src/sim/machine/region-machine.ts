@@ -65,6 +65,12 @@ export class RegionMachine extends Machine {
     return this.#ready && this.process !== undefined ? this.#running : undefined;
   }
 
+  /** Id of the log on its disk; undefined before its first start. */
+  get logId(): string | undefined {
+    const id = new KvJournal(new MemoryKv(this.log)).get('log-id');
+    return id && Buffer.from(id).toString('utf8');
+  }
+
   start(): void {
     if (this.process !== undefined || this.setup === undefined) return;
     const { config, history, mutant, controlDeadlineMs, onLog, onFatal } = this.setup;
