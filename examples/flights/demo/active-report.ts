@@ -18,12 +18,22 @@ export interface ActiveReport {
   readonly rowsPerRegion: Readonly<Record<string, number>>;
   /** Conflicts in the ledgers of all regions together, each once. */
   readonly conflictsListed: number;
-  /** Pairs of writes that the demo knows to be concurrent, from what it wrote and when. */
+  /** Rows that two regions wrote at once: pairs that the demo knows to be concurrent, from what it wrote and when. */
   readonly conflictsExpected: number;
   /** Expected and not listed. */
   readonly conflictsMissing: number;
-  /** Listed and not expected. */
+  /** Listed, and neither expected nor a pair of a row that all regions wrote; or listed twice. */
   readonly conflictsUnexpected: number;
+  /** Rows that all three regions wrote at once. Not all three pairs of such a row meet. */
+  readonly rowsWrittenEverywhere: number;
+  /** Conflicts listed of those rows. */
+  readonly conflictsEverywhere: number;
+  /** Writes of contested rows that are not the value stored in the end. */
+  readonly writesLost: number;
+  /** Of these, the ones that no ledger lists as the side that lost. */
+  readonly writesLostUnlisted: number;
+  /** Every write that lost is in some region's ledger. */
+  readonly everyLoserListed: boolean;
   /** A few of those listed: key bytes, hexadecimal, and the two regions. */
   readonly conflictsSample: readonly string[];
   readonly reads: number;
@@ -46,6 +56,9 @@ export function brokenActivePromises(report: ActiveReport): string[] {
   expect(report.conflictsExpected > 0, 'no conflict was brought about');
   expect(report.conflictsMissing === 0, `${report.conflictsMissing} conflicts are in no ledger`);
   expect(report.conflictsUnexpected === 0, `${report.conflictsUnexpected} conflicts are listed that are none`);
+  expect(report.rowsWrittenEverywhere > 0, 'no row was written in all regions at once');
+  expect(report.writesLost > 0, 'no write lost');
+  expect(report.everyLoserListed, `${report.writesLostUnlisted} writes that lost are in no ledger`);
   expect(report.readErrors === 0, `${report.readErrors} reads failed; the last: ${report.lastReadError}`);
   expect(report.auditVerified, 'an audit log does not verify');
   return broken;
@@ -64,8 +77,12 @@ export function renderActiveReport(report: ActiveReport): string {
     ['acknowledged rows lost', number(report.ackedRowsLost)],
     ['rows compared', `${number(report.rowsCompared)} in each of ${report.regions} regions`],
     ['rows differing', number(report.rowsDiffering)],
-    ['conflicts', `${number(report.conflictsListed)} in the ledgers, ${number(report.conflictsExpected)} expected`],
+    [
+      'conflicts',
+      `${number(report.conflictsListed)} in the ledgers: ${number(report.conflictsExpected)} expected of two regions, ${number(report.conflictsEverywhere)} of the ${number(report.rowsWrittenEverywhere)} rows that all wrote`,
+    ],
     ['missing, unexpected', `${number(report.conflictsMissing)}, ${number(report.conflictsUnexpected)}`],
+    ['writes that lost', `${number(report.writesLost)}, ${number(report.writesLostUnlisted)} of them in no ledger`],
   ];
   const width = Math.max(...lines.map(([label]) => label.length));
   return lines.map(([label, value]) => `  ${label.padEnd(width)}   ${value}`).join('\n');

@@ -8,6 +8,8 @@ const BATCH_ROWS = 2000;
 /** Conflicts are kept up to a number; these leave room in every region's ledger. */
 const SHARED_ROWS_MAX = 6000;
 const HANDED_ROWS_MAX = 1500;
+/** Of the shared rows one of so many is written in every region, the others in two. */
+const EVERYWHERE_OF = 3;
 
 /** One row for one region to write. */
 export interface Assigned {
@@ -23,8 +25,11 @@ export interface Assignment {
   readonly handed: readonly Assigned[];
   /** During the partition, in one region only. */
   readonly during: readonly Assigned[];
-  /** During the partition, with other values in two regions that cannot hear each other: one conflict a row. */
-  readonly shared: readonly (readonly [Assigned, Assigned])[];
+  /**
+   * During the partition, with other values in two regions that cannot hear each other: one conflict a row. Every third
+   * row in all regions: as many conflicts as meet, and every value that lost is in one of them.
+   */
+  readonly shared: readonly (readonly Assigned[])[];
 }
 
 /** The first `count` rows of the view, computed from the flights. */
@@ -60,12 +65,12 @@ export function assign(codec: ViewCodec, rows: readonly OfflineRow[], regions: r
     before: [...own.slice(0, half), ...handed.map((row, index) => ({ region: regionAt(index), row }))],
     handed: handed.map((row, index) => changed(codec, row, regions, regionAt(index + 1))),
     during: own.slice(half),
-    shared: rows
-      .slice(0, sharedCount)
-      .map((row, index) => [
-        changed(codec, row, regions, regionAt(index)),
-        changed(codec, row, regions, regionAt(index + 1)),
-      ]),
+    shared: rows.slice(0, sharedCount).map((row, index) => {
+      // Which two regions write a row, and which value of all wins, does not follow the number of the row alike.
+      const writers = index % EVERYWHERE_OF === 0 ? regions.length : 2;
+      const first = Math.floor(index / EVERYWHERE_OF) + index;
+      return Array.from({ length: writers }, (_, i) => changed(codec, row, regions, regionAt(first + i)));
+    }),
   };
 }
 

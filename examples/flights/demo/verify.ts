@@ -27,6 +27,8 @@ export interface Verdict {
   /** Changes held beyond seals, over all regions, each change once. */
   readonly tailRows: number;
   readonly epochs: number;
+  /** The region whose change is a row's value, by the merge that the regions were compared with. */
+  readonly winnerOf: (rowKey: Buffer) => string | undefined;
 }
 
 interface Value {
@@ -80,6 +82,7 @@ export async function verifyRegions(options: {
       staleEpochWritesApplied: record === undefined ? 0 : appliedBeyondSeals([...storages.values()], record),
       tailRows: logs.tailRows,
       epochs: record?.epoch ?? 1,
+      winnerOf: (rowKey) => reference.get(rowKey.toString('latin1'))?.stamp.origin,
     };
   } finally {
     for (const storage of storages.values()) await storage.close();
