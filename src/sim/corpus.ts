@@ -89,6 +89,12 @@ export const CORPUS: readonly PastFailure[] = [
     kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],
   },
   {
+    showed:
+      'a region became hub whose store was filled beyond its log: its own seal emptied it, and nothing could fill it',
+    seeds: [25],
+    kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],
+  },
+  {
     showed: 'every second look of the simulator met an expiry cut on its way',
     seeds: [4],
     kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],

@@ -40,3 +40,18 @@ test('a copy is ruled out by a seal below what it reaches to', () => {
   assert.equal(beyondSeal({ [STREAM]: 50 }, [logSealedAt(50)]), undefined);
   assert.deepEqual(beyondSeal({ [STREAM]: 50 }, [logSealedAt(49)]), { stream: STREAM, to: 50, seal: 49 });
 });
+
+test('a copy that reaches beyond the end of the log is torn until the log has come as far, or a seal says that it will not', async () => {
+  const store = new KvOnlineStore(new MemoryKv(new MemoryDisk()));
+  const projection = new Projection({ store, random: { next: () => 0.5, hex: () => 'id' } });
+  const records = projection.cover([[STREAM, 50]]);
+  await store.apply({ rows: [], checkpoints: new Map([[STREAM, 30]]), records }, () => 'keep');
+  projection.load();
+  const logOf = (standing: StreamStanding, seq: number, live?: unknown) =>
+    ({ namespace: 'flights', standing: () => standing, head: () => ({ seq }), live }) as unknown as NamespaceLog;
+  const open: StreamStanding = { kind: 'open', epoch: 1 };
+  assert.deepEqual(projection.torn(logOf(open, 40)), { stream: STREAM, reach: 50, head: 40 });
+  assert.equal(projection.torn(logOf(open, 50)), undefined);
+  assert.equal(projection.torn(logOf({ kind: 'sealed', epoch: 1, seal: 50 }, 40)), undefined);
+  assert.equal(projection.torn(logOf(open, 40, {})), undefined, 'no seal comes where there is no lease');
+});

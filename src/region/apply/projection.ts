@@ -98,6 +98,20 @@ export class Projection {
     return undefined;
   }
 
+  /**
+   * A stream of which copies brought rows of changes that the log does not hold. Were it sealed where the log ends, the
+   * rows would have to go, and with them everything that no log reaches back to. A namespace without leases has no seals.
+   */
+  torn(log: NamespaceLog): { readonly stream: StreamKey; readonly reach: number; readonly head: number } | undefined {
+    if (log.live !== undefined) return undefined;
+    for (const [stream, reach] of this.#reach) {
+      if (parseStreamKey(stream)?.namespace !== log.namespace || log.standing(stream).kind !== 'open') continue;
+      const head = log.head(stream).seq;
+      if (reach > head) return { stream, reach, head };
+    }
+    return undefined;
+  }
+
   /** Greatest clock reading among the changes of a namespace that the store holds. */
   reading(namespace: string): Hlc {
     return this.#readings.get(namespace) ?? { wallMs: 0, counter: 0 };

@@ -42,6 +42,10 @@ export class Backfiller {
   readonly #stopping = new AbortController();
   #gaps: readonly Gap[] = [];
   #gapSinceMs: number | undefined;
+  /** Since when nobody has the frames of changes that a copy brought beyond the end of this log. */
+  #unheldSinceMs: number | undefined;
+  /** Whether the rest of what a copy brought was waited for when it was last looked. */
+  #torn = false;
   #state: BackfillState | undefined;
   #failures = 0;
   #running: Promise<void> | undefined;
@@ -83,7 +87,9 @@ export class Backfiller {
   incomplete(): string | undefined {
     if (this.#state !== undefined)
       return `${this.#log.namespace} is filled from ${this.#state.peer}: ${this.#state.reason}`;
-    return this.#gaps[0]?.reason;
+    if (this.#gaps[0] !== undefined) return this.#gaps[0].reason;
+    const torn = this.#awaitedTear();
+    return torn && `a copy brought ${torn.stream} up to ${torn.reach}, its log ends at ${torn.head} here`;
   }
 
   /** Nothing of the namespace was ever applied here, and its rows have not come yet: an empty answer would be a wrong one. */
@@ -119,6 +125,7 @@ export class Backfiller {
     this.#gaps = gapsOf(this.#log, this.#applier, this.#links);
     if (this.#state === undefined && this.#gaps.length === 0) {
       this.#gapSinceMs = undefined;
+      this.#tendTorn();
       return;
     }
     const nowMs = this.#clock.monotonicMs();
@@ -127,6 +134,27 @@ export class Backfiller {
     this.#running = this.#run().finally(() => {
       this.#running = undefined;
     });
+  }
+
+  /**
+   * What a copy brought beyond the end of this log, as long as its frames may come. When every region is connected and
+   * none has them, there is nothing to wait for: they went with the disk of who gave the copy.
+   */
+  #awaitedTear(): ReturnType<Applier['projection']['torn']> {
+    const torn = this.#applier.projection.torn(this.#log);
+    const { names } = this.#links;
+    if (torn === undefined || this.#links.announcedHead(torn.stream) > torn.head) this.#unheldSinceMs = undefined;
+    else if (names.some((peer) => !this.#links.connected(peer))) this.#unheldSinceMs = undefined;
+    else this.#unheldSinceMs ??= this.#clock.monotonicMs();
+    const unheldMs = this.#unheldSinceMs === undefined ? 0 : this.#clock.monotonicMs() - this.#unheldSinceMs;
+    return unheldMs > GAP_PATIENCE_MS ? undefined : torn;
+  }
+
+  /** What was not acknowledged while something was missing is acknowledged once nothing is. */
+  #tendTorn(): void {
+    const torn = this.#awaitedTear() !== undefined;
+    if (this.#torn && !torn) this.#links.acknowledgeHeld(this.#log);
+    this.#torn = torn;
   }
 
   async stop(): Promise<void> {
@@ -282,7 +310,8 @@ export class Backfiller {
     const message = `${namespace} is complete again: ${state.rows} rows in ${state.chunks} pieces from ${state.peer}`;
     this.#events.add('backfill-completed', 'info', message, { namespace, rows: state.rows });
     this.#audit.note(this.#region, 'backfill-completed', { namespace, peer: state.peer, rows: state.rows });
-    this.#links.acknowledgeHeld(this.#log);
+    this.#torn = true;
+    this.#tendTorn();
     this.#links.reconcile();
   }
 
