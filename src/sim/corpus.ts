@@ -95,6 +95,11 @@ export const CORPUS: readonly PastFailure[] = [
     kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],
   },
   {
+    showed: 'two regions that had just lost their disks, cut off from the hub, sealed its epoch at nothing',
+    seeds: [140],
+    kinds: ['crash-control', 'wipe-disks', 'step-clock', 'chase-hub', 'flap-hub', 'pause-hub', 'isolate-hub-with-one'],
+  },
+  {
     showed: 'every second look of the simulator met an expiry cut on its way',
     seeds: [4],
     kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],

@@ -3,7 +3,14 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Requirement } from '#core/failover/acknowledge';
 import { firstRecord, type LeaseRecord } from '#core/failover/lease';
-import { cleanliness, heldOf, intactPromises, type ReturnedLog, withParticipants } from '#core/failover/participants';
+import {
+  cleanliness,
+  heldOf,
+  intactPromises,
+  type ReturnedLog,
+  speakForEpoch,
+  withParticipants,
+} from '#core/failover/participants';
 
 const A1 = 'flights/0/us/00000000000000a1';
 const A2 = 'flights/0/us/00000000000000a2';
@@ -75,6 +82,20 @@ test('promises count from the log that takes part, with no less in it than was a
   assert.deepEqual(intact(promise('ap', 'ap1', 9)), [], 'less than it acknowledged');
   assert.deepEqual(intact(promise('sa', 'sa1', 99)), [], 'no participant');
   assert.deepEqual(intact(promise('us', '', 99)), [], 'the holder itself');
+});
+
+test('regions that all lost their mirrors in an epoch do not say where it ends, until they hold what its holder had', () => {
+  const promise = (id: string, seq: number) => ({ region: 'ap', log: id, heads: { [A1]: seq } });
+  const known = { ...record({ count: 0, regions: [] }, { ap: { log: 'ap1', held: 10 } }), reported: { [A1]: 12 } };
+  assert.equal(
+    speakForEpoch(known, [promise('ap1', 10)]),
+    true,
+    'the log that takes part, behind the holder as it may be',
+  );
+  assert.equal(speakForEpoch(known, [promise('ap2', 0)]), false, 'an empty log');
+  assert.equal(speakForEpoch(known, [promise('ap1', 9)]), false, 'an older copy of its disk');
+  assert.equal(speakForEpoch(known, [promise('ap2', 11), { region: 'eu', log: 'eu9', heads: { [A1]: 12 } }]), true);
+  assert.equal(speakForEpoch({ ...known, participants: {} }, [promise('ap2', 0)]), true, 'nobody held anything yet');
 });
 
 test('a region takes part from its first log on, and what it is known to have held only grows', () => {

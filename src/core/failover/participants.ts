@@ -1,4 +1,4 @@
-import { type LeaseRecord, promisesForCleanPromotion } from '#core/failover/lease';
+import { type LeaseRecord, promisesForCleanPromotion, sealOfPromises } from '#core/failover/lease';
 import type { StreamKey } from '#core/model/stream';
 
 /** A promise as it counts for an epoch: whose, of which log, and how far that log goes. */
@@ -24,6 +24,17 @@ export function intactPromises(record: LeaseRecord, promises: readonly CountedPr
       return participant !== undefined && participant.log === log && heldOf(record.streams, heads) >= participant.held;
     })
     .map(({ region }) => region);
+}
+
+/**
+ * Whether these promises tell where the epoch ends, if with loss. When all who promise lost their mirrors during it, they
+ * speak for none of it (P6.4): a seal by their word would give up what the holder has let go of because they once held it.
+ * They do again when they hold whatever the record last saw the holder hold.
+ */
+export function speakForEpoch(record: LeaseRecord, promises: readonly CountedPromise[]): boolean {
+  if (Object.keys(record.participants).length === 0 || intactPromises(record, promises).length > 0) return true;
+  const seal = sealOfPromises(record.streams, promises);
+  return record.streams.every((stream) => (seal[stream] ?? 0) >= (record.reported[stream] ?? 0));
 }
 
 /** What a promotion lacks to be clean; `clean` when every acknowledged write is known to one that promised. */

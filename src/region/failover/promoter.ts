@@ -1,7 +1,13 @@
 import { AntipodeError, toAntipodeError } from '#core/errors';
 import { type AcknowledgeRule, requirementOf } from '#core/failover/acknowledge';
 import { type Lease, type LeaseRecord, promotedRecord } from '#core/failover/lease';
-import { type CountedPromise, cleanliness, intactPromises, isWholeEpoch } from '#core/failover/participants';
+import {
+  type CountedPromise,
+  cleanliness,
+  intactPromises,
+  isWholeEpoch,
+  speakForEpoch,
+} from '#core/failover/participants';
 import type { StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
 import type { Random } from '#ports/random';
@@ -135,6 +141,11 @@ export class Promoter {
     });
     const loss = this.#possibleLoss(lease.record, prepared);
     const lossy = loss !== undefined;
+    if (!allowLoss && !speakForEpoch(lease.record, prepared.promises)) {
+      const names = prepared.promises.map(({ region }) => region).join(', ');
+      const reason = `of those who promise (${names}) each has lost what it held of epoch ${lease.record.epoch}`;
+      throw new AntipodeError('LOSS_REFUSED', `${this.#region} would be hub of ${this.#namespace}, but ${reason}`);
+    }
     if (lossy && this.#lossy === 'refuse' && !allowLoss)
       throw new AntipodeError('LOSS_REFUSED', `${this.#region} would be hub of ${this.#namespace}, but ${loss}`);
     const streams = this.#mintStreams();
