@@ -100,6 +100,21 @@ export const CORPUS: readonly PastFailure[] = [
     kinds: ['crash-control', 'wipe-disks', 'step-clock', 'chase-hub', 'flap-hub', 'pause-hub', 'isolate-hub-with-one'],
   },
   {
+    showed: 'the simulator left a clock wrong for ever when two of its faults overlapped',
+    seeds: [166],
+    kinds: [
+      'isolate-hub',
+      'flap-hub',
+      'full-store',
+      'step-clock',
+      'clock-back-at-restart',
+      'pause-hub',
+      'flap-hub',
+      'isolate-hub',
+      'pause-hub',
+    ],
+  },
+  {
     showed: 'every second look of the simulator met an expiry cut on its way',
     seeds: [4],
     kinds: ['crash-hub', 'failed-fsync', 'roll-back-disks', 'wipe-disks', 'flip-log-bit'],

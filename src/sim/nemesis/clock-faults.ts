@@ -22,6 +22,8 @@ export function isClockFault(kind: FaultKind): kind is ClockFault {
 /** Faults of wall clocks. */
 export class ClockFaults {
   readonly #c: FaultContext;
+  /** What each clock that was ever meddled with is set to when it is set right, ms: faults overlap. */
+  readonly #right = new Map<Machine, number>();
 
   constructor(context: FaultContext) {
     this.#c = context;
@@ -47,14 +49,25 @@ export class ClockFaults {
   #step(machine: Machine): boolean {
     const max = this.#c.knobs.faults.clockOffsetMsMax;
     if (max === 0) return false;
-    machine.wall.offsetMs = this.#c.random.next() * max;
+    this.#right.set(machine, this.#c.random.next() * max);
+    this.#setRight(machine);
     return true;
+  }
+
+  #rightOf(machine: Machine): number {
+    const right = this.#right.get(machine) ?? machine.wall.offsetMs;
+    this.#right.set(machine, right);
+    return right;
+  }
+
+  #setRight(machine: Machine): void {
+    machine.wall.offsetMs = this.#rightOf(machine);
   }
 
   /** Goes too fast or too slow for a while, then is set right in one step. */
   #drift(machine: Machine): boolean {
     const { random, knobs, kernel } = this.#c;
-    const before = machine.wall.offsetMs;
+    const before = this.#rightOf(machine);
     const stepMs = 50;
     const ppm = random.logBetween(50, 20_000) * (random.chance(0.5) ? 1 : -1);
     let ended = false;
@@ -67,7 +80,7 @@ export class ClockFaults {
     tick();
     this.#c.later(() => {
       ended = true;
-      machine.wall.offsetMs = before;
+      this.#setRight(machine);
     });
     return true;
   }
@@ -76,24 +89,19 @@ export class ClockFaults {
   #backAtRestart(machine: RegionMachine): boolean {
     if (machine.process === undefined) return false;
     const { kernel, random } = this.#c;
-    const before = machine.wall.offsetMs;
     machine.crash('process');
-    machine.wall.offsetMs = before - random.next() * 4000;
+    machine.wall.offsetMs = this.#rightOf(machine) - random.next() * 4000;
     kernel.schedule(random.next() * 100, undefined, 'restart', () => machine.start());
-    this.#c.later(() => {
-      machine.wall.offsetMs = before;
-    });
+    this.#c.later(() => this.#setRight(machine));
     return true;
   }
 
   /** One region believes it is an hour later, and is then set right. */
   #hourAhead(machine: RegionMachine): boolean {
-    const before = machine.wall.offsetMs;
-    if (before > HOUR_MS / 2) return false;
-    machine.wall.offsetMs = before + HOUR_MS;
-    this.#c.later(() => {
-      machine.wall.offsetMs = before;
-    });
+    const right = this.#rightOf(machine);
+    if (machine.wall.offsetMs > HOUR_MS / 2) return false;
+    machine.wall.offsetMs = right + HOUR_MS;
+    this.#c.later(() => this.#setRight(machine));
     return true;
   }
 }
