@@ -86,3 +86,22 @@ test('format uses as few digits as the value needs', () => {
 test('parse reads what format writes', () => {
   fc.assert(fc.property(fc.maxSafeInteger(), (us) => assert.equal(parseEventTime(formatTimestamp(us)), us)));
 });
+
+test('the text of a time is that of a Date, to the microsecond, whichever time came before', () => {
+  const plain = (us: number): string => {
+    const ms = Math.floor(us / 1000);
+    const iso = new Date(ms).toISOString();
+    const micro = us - ms * 1000;
+    if (micro !== 0) return `${iso.slice(0, -1)}${String(micro).padStart(3, '0')}Z`;
+    return iso.endsWith('.000Z') ? `${iso.slice(0, -5)}Z` : iso;
+  };
+  fc.assert(
+    fc.property(fc.maxSafeInteger(), fc.constantFrom(1, 1000, 1_000_000), (any, unit) => {
+      const us = any - (any % unit);
+      assert.equal(formatTimestamp(us), plain(us));
+    }),
+  );
+  for (const us of [0, -1, 86_399_999_999, 86_400_000_000, -86_400_000_000, -86_400_000_001])
+    assert.equal(formatTimestamp(us), plain(us));
+  for (const us of [Number.NaN, Number.POSITIVE_INFINITY, 9e18]) assert.throws(() => formatTimestamp(us), RangeError);
+});

@@ -5,6 +5,7 @@ import type { ScalarValue } from '#core/model/feature-view';
 import type { OnlineReader } from '#ports/online-store';
 import { invalidRequest, violation } from '#server/feast/faults';
 import type { PlanKey, PlanView, ReadPlan } from '#server/feast/read-plan';
+import type { ValueWriter } from '#server/json/value-writer';
 
 /** What Feast answers where there is no event time: join keys, and rows that do not exist. */
 const EPOCH = '"1970-01-01T00:00:00Z"';
@@ -25,11 +26,10 @@ export interface ReadRequest {
   readonly nowUs: number;
 }
 
+/** One column of an answer: its values, separated by commas, and the text of its statuses and event times. */
 interface Column {
-  readonly name: string;
   readonly values: string;
-  readonly statuses: string;
-  readonly timestamps: string;
+  readonly state: string;
 }
 
 /**
@@ -41,23 +41,25 @@ export function readRows(options: ReadRequest): ReadOutcome {
   const rows = entityRows(plan, entities);
   const keys = plan.keys.map((key) => acceptColumn(key, entities));
   const answers = plan.views.map((view) => readView(view, keys, rows, reader, nowUs));
-  const present = repeated('"PRESENT"', rows);
-  const epochs = repeated(EPOCH, rows);
+  const present = stateText(repeated('"PRESENT"', rows), repeated(EPOCH, rows));
   const columns: Column[] = [];
+  const names: string[] = [];
   for (const [name] of entities) {
     const place = plan.keys.findIndex((key) => key.joinKey.name === name);
     const key = plan.keys[place];
     if (key === undefined) continue;
-    const values = (keys[place] ?? []).map(key.write).join(',');
-    columns.push({ name, values, statuses: present, timestamps: epochs });
+    names.push(name);
+    columns.push({ values: (keys[place] ?? []).map(key.write).join(','), state: present });
   }
   for (let i = 0; i < plan.outputs.length; i++) {
     const output = plan.outputs[i];
     const answer = output === undefined ? undefined : answers[output.view]?.columns[output.column];
-    if (answer !== undefined) columns.push({ name: plan.outputNames[i] ?? '', ...answer });
+    if (answer === undefined) continue;
+    names.push(plan.outputNames[i] ?? '');
+    columns.push(answer);
   }
   return {
-    text: answerText(columns),
+    text: answerText(columns, names),
     rows: rows * plan.views.length,
     corrupt: answers.reduce((sum, answer) => sum + answer.corrupt, 0),
   };
@@ -115,17 +117,13 @@ function entityViolation(caught: unknown, loc: readonly (string | number)[], inp
   return violation('value_error', loc, caught.message, input);
 }
 
-/** One requested feature's part of an answer, separated by commas. */
-interface ColumnAnswer {
-  values: string;
-  statuses: string;
-  timestamps: string;
-}
-
 interface ViewAnswer {
-  readonly columns: readonly ColumnAnswer[];
+  readonly columns: readonly Column[];
   readonly corrupt: number;
 }
+
+/** What was found of an entity row in a view. */
+type Found = StoredRow | 'invalid' | undefined;
 
 /** Event times as text; the text of the last one is kept, because rows of one run often share it. */
 class TimeText {
@@ -140,6 +138,10 @@ class TimeText {
   }
 }
 
+/**
+ * Looks all rows up, then writes column by column: texts are joined once each. Growing one text a column by hundreds of
+ * small pieces costs twice as much.
+ */
 function readView(
   view: PlanView,
   keys: readonly (readonly ScalarValue[])[],
@@ -147,47 +149,49 @@ function readView(
   reader: Pick<OnlineReader, 'row'>,
   nowUs: number,
 ): ViewAnswer {
-  const columns: ColumnAnswer[] = view.columns.map(() => ({ values: '', statuses: '', timestamps: '' }));
-  const shared: ColumnAnswer = { values: '', statuses: '', timestamps: '' };
-  const perFeature = view.codec.view.granularity === 'feature';
+  const found: Found[] = [];
   const key: ScalarValue[] = [];
   const time = new TimeText();
   let corrupt = 0;
   for (let row = 0; row < rows; row++) {
     for (let i = 0; i < view.keys.length; i++) key[i] = keys[view.keys[i] as number]?.[row] as ScalarValue;
     const stored = readOrInvalid(view, reader, storageKey(view, key, row), time);
-    const comma = row === 0 ? '' : ',';
     if (stored === 'invalid') corrupt += 1;
-    for (let i = 0; i < columns.length; i++) {
-      const column = columns[i] as ColumnAnswer;
-      const { featureIndex, write } = view.columns[i] as PlanView['columns'][number];
-      const found = typeof stored === 'object' && stored.live;
-      column.values += comma + (found ? write(stored.values[featureIndex] ?? null) : 'null');
-      if (perFeature) appendState(column, comma, stored, featureIndex, { view, time, nowUs });
-    }
-    if (!perFeature) appendState(shared, comma, stored, 0, { view, time, nowUs });
+    found.push(stored);
   }
-  if (perFeature) return { columns, corrupt };
-  const { statuses, timestamps } = shared;
-  return { columns: columns.map(({ values }) => ({ values, statuses, timestamps })), corrupt };
+  const perFeature = view.codec.view.granularity === 'feature';
+  const state = (place: number): string => stateOf(found, place, { view, time, nowUs });
+  const shared = perFeature ? '' : state(0);
+  const columns = view.columns.map(({ featureIndex, write }) => ({
+    values: found.map((stored) => valueText(stored, featureIndex, write)).join(','),
+    state: perFeature ? state(featureIndex) : shared,
+  }));
+  return { columns, corrupt };
 }
 
-/** Status and event time of one feature of a row; under row granularity, of all of them. */
-function appendState(
-  target: ColumnAnswer,
-  comma: string,
-  stored: StoredRow | 'invalid' | undefined,
+function valueText(stored: Found, place: number, write: ValueWriter): string {
+  return typeof stored === 'object' && stored.live ? write(stored.values[place] ?? null) : 'null';
+}
+
+/** Statuses and event times of one feature; under row granularity, of all of them. */
+function stateOf(
+  found: readonly Found[],
   place: number,
   { view, time, nowUs }: { readonly view: PlanView; readonly time: TimeText; readonly nowUs: number },
-): void {
-  const us = typeof stored !== 'object' || !stored.live ? null : eventTimeOf(stored, place);
-  if (us === null) {
-    target.statuses += comma + (stored === 'invalid' ? '"INVALID"' : '"NOT_FOUND"');
-    target.timestamps += comma + EPOCH;
-    return;
+): string {
+  const statuses: string[] = [];
+  const timestamps: string[] = [];
+  for (const stored of found) {
+    const us = typeof stored !== 'object' || !stored.live ? null : eventTimeOf(stored, place);
+    if (us === null) {
+      statuses.push(stored === 'invalid' ? '"INVALID"' : '"NOT_FOUND"');
+      timestamps.push(EPOCH);
+    } else {
+      statuses.push(nowUs - us > view.maxAgeUs ? '"OUTSIDE_MAX_AGE"' : '"PRESENT"');
+      timestamps.push(time.of(us));
+    }
   }
-  target.statuses += comma + (nowUs - us > view.maxAgeUs ? '"OUTSIDE_MAX_AGE"' : '"PRESENT"');
-  target.timestamps += comma + time.of(us);
+  return stateText(statuses.join(','), timestamps.join(','));
 }
 
 /** Null for a feature that was never written, or deleted. */
@@ -207,12 +211,7 @@ function storageKey(view: PlanView, key: readonly ScalarValue[], row: number): B
  * Decodes a row; bytes that are not what was written, do not decode, or carry an impossible time are answered as INVALID and
  * never guessed at (I15).
  */
-function readOrInvalid(
-  view: PlanView,
-  reader: Pick<OnlineReader, 'row'>,
-  key: Buffer,
-  time: TimeText,
-): StoredRow | 'invalid' | undefined {
+function readOrInvalid(view: PlanView, reader: Pick<OnlineReader, 'row'>, key: Buffer, time: TimeText): Found {
   try {
     const bytes = reader.row(key);
     if (bytes === undefined) return undefined;
@@ -228,11 +227,12 @@ function repeated(item: string, times: number): string {
   return times === 0 ? '' : `${`${item},`.repeat(times - 1)}${item}`;
 }
 
-function answerText(columns: readonly Column[]): string {
-  let text = '{"results":[';
-  for (let i = 0; i < columns.length; i++) {
-    const column = columns[i] as Column;
-    text += `${i === 0 ? '' : ','}{"values":[${column.values}],"statuses":[${column.statuses}],"event_timestamps":[${column.timestamps}]}`;
-  }
-  return `${text}],"metadata":{"feature_names":[${columns.map((column) => JSON.stringify(column.name)).join(',')}]}}`;
+/** What follows the values of a column. */
+function stateText(statuses: string, timestamps: string): string {
+  return `],"statuses":[${statuses}],"event_timestamps":[${timestamps}]}`;
+}
+
+function answerText(columns: readonly Column[], names: readonly string[]): string {
+  const results = columns.map(({ values, state }) => `{"values":[${values}${state}`).join(',');
+  return `{"results":[${results}],"metadata":{"feature_names":[${names.map((name) => JSON.stringify(name)).join(',')}]}}`;
 }
