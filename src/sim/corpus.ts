@@ -151,4 +151,10 @@ export const CORPUS: readonly PastFailure[] = [
       'wipe-disks',
     ],
   },
+  {
+    showed:
+      'the simulator held a hub to positions that only its replaced disk, no other log and not the control store, knew',
+    seeds: [6],
+    kinds: ['crash-hub', 'cut-both-ways', 'chase-hub', 'copy-disks', 'roll-back-disks', 'wipe-disks'],
+  },
 ];

@@ -405,6 +405,8 @@ export class Simulation {
       freshness: this.#freshness,
       conflicts: new ConflictHistory({ archive: this.#archive, views: this.#views }),
       members: knobs.regions,
+      seen: (stream) =>
+        Math.max(this.control.reported(stream), ...this.regions.map((each) => logOf(each).head(stream).seq)),
       mayLeaveBehind:
         knobs.faults.kinds.includes('flip-log-bit') || knobs.namespaces.some(({ retention }) => retention.bytes < 1e9),
     });

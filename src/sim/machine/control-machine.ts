@@ -1,5 +1,7 @@
 import { KvJournal } from '#adapters/kv/kv-journal';
 import { MemoryKv } from '#adapters/memory/memory-kv';
+import { decodeMemberRecord, memberKey } from '#core/membership/member-record';
+import { parseStreamKey, type StreamKey } from '#core/model/stream';
 import { ControlServer } from '#region/control/control-server';
 import type { CrashRole } from '#sim/crash/crash-points';
 import { crashingJournal } from '#sim/crash/crash-ports';
@@ -65,5 +67,12 @@ export class ControlMachine extends Machine {
     const lease = parseLease(revision, bytes.subarray(REVISION_BYTES));
     if (lease !== undefined) this.#parsed.set(namespace, lease);
     return lease;
+  }
+  /** How far the stream was when its region last told the control store. */
+  reported(stream: StreamKey): number {
+    const { namespace = '', origin = '' } = parseStreamKey(stream) ?? {};
+    const member = this.log.table('journal').get(Buffer.from(`control/${memberKey(namespace, origin)}`, 'latin1'));
+    const ends = member && decodeMemberRecord(member.subarray(REVISION_BYTES)).ends;
+    return Math.max(this.lease(namespace)?.reported[stream] ?? 0, ends?.[stream]?.seq ?? 0);
   }
 }

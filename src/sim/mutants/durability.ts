@@ -2,7 +2,7 @@ import type { ChangeLog, LoggedFrame } from '#ports/change-log';
 import type { RowWrite } from '#ports/online-store';
 import { override } from '#sim/crash/override';
 import type { Mutant } from '#sim/mutants/mutant';
-import { underLease, withApply } from '#sim/mutants/patching';
+import { underLease, underLossRefused, withApply } from '#sim/mutants/patching';
 
 /** The log with what is on its way to disk readable like the rest. */
 function readable(inner: ChangeLog): ChangeLog {
@@ -103,12 +103,25 @@ export const DURABILITY_MUTANTS: readonly Mutant[] = [
     name: 'reuse-rolled-back-log',
     bug: 'A hub goes on in its old incarnation whatever others hold of it.',
     faults: ['copy-disks', 'roll-back-disks'],
-    oracles: ['I5'],
-    tune: underLease,
+    oracles: ['I5', 'once'],
+    tune: underLossRefused,
     edit: {
       file: 'src/region/failover/authority.ts',
       find: 'const streams = whole ? last : this.#mintStreams();',
       put: 'const streams = true || whole ? last : this.#mintStreams();',
+    },
+  },
+  {
+    name: 'forget-earlier-life',
+    bug: 'A hub that lost its disk within its epoch accepts before it has what peers hold of the epoch.',
+    faults: ['wipe-disks', 'crash-hub', 'chase-hub', 'isolate-hub'],
+    firstSeeds: [22],
+    oracles: ['once'],
+    tune: underLossRefused,
+    edit: {
+      file: 'src/region/failover/earlier-life.ts',
+      find: 'if (this.#earlier.length === 0) return undefined;',
+      put: 'if (this.#earlier.length >= 0) return undefined;',
     },
   },
   {

@@ -41,6 +41,12 @@ export function waitingForOne(knobs: Knobs): Knobs {
   return { ...tuned, namespaces, sessions: { ...tuned.sessions, count: 0 } };
 }
 
+/** The same, where no region takes over by itself what may be lossy: a hub that lost its log goes on. */
+export function underLossRefused(knobs: Knobs): Knobs {
+  const tuned = underLease(knobs);
+  return { ...tuned, namespaces: tuned.namespaces.map((one) => ({ ...one, lossy: 'refuse' as const })) };
+}
+
 /** The same, with a lease next to which a promotion takes no time. */
 export function underLongLease(knobs: Knobs): Knobs {
   const tuned = underLease(knobs);

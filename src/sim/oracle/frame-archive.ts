@@ -15,6 +15,7 @@ interface ArchivedFrame {
 export class FrameArchive {
   readonly #violations: Violations;
   readonly #streams = new Map<StreamKey, Map<number, ArchivedFrame>>();
+  readonly #forgotten: ArchivedFrame[] = [];
   readonly #held = new Map<string, number>();
   readonly #decoded = new Map<string, DecodedFrame>();
   /** How far each region ever held each stream on disk. */
@@ -37,6 +38,21 @@ export class FrameArchive {
     if (held === undefined) frames.set(to, { region, hash, from, bytes: Buffer.from(bytes) });
     else if (held.hash !== hash)
       this.#violations.add('I5', `${stream} ${to} is one frame at ${held.region} and another at ${region}`);
+  }
+
+  /**
+   * Nobody knows any more that the stream went beyond `seq`: neither a log nor the control store. Its origin may give those
+   * positions again (P1.4); what stood there was read, perhaps, and stays among the frames that were.
+   */
+  forget(stream: StreamKey, seq: number): void {
+    const frames = this.#streams.get(stream);
+    for (const [to, frame] of frames ?? []) {
+      if (to <= seq) continue;
+      frames?.delete(to);
+      this.#forgotten.push(frame);
+    }
+    const farthest = this.#farthest.get(stream);
+    for (const [region, to] of farthest ?? []) farthest?.set(region, Math.min(seq, to));
   }
 
   /** A region held the stream durably up to here. */
@@ -66,6 +82,7 @@ export class FrameArchive {
   /** All of them, in any log still or not. */
   *frames(): Generator<DecodedFrame> {
     for (const held of this.#streams.values()) for (const { bytes } of held.values()) yield this.decode(bytes);
+    for (const { bytes } of this.#forgotten) yield this.decode(bytes);
   }
 
   /** Whether the frame was durable somewhere already. */

@@ -54,6 +54,7 @@ export class RegionHistory {
   #floor: Reading = { wallMs: 0, counter: -1 };
   readonly conflicts: ConflictHistory;
   readonly #members: readonly string[];
+  readonly #seen: (stream: StreamKey) => number;
   readonly #mayLeaveBehind: boolean;
   appliedChanges = 0;
   /** When its disks last went back to an older copy of themselves. */
@@ -73,10 +74,13 @@ export class RegionHistory {
     freshness: FreshnessOracle;
     conflicts: ConflictHistory;
     members: readonly string[];
+    /** How far any log or the control store knows a stream to go. */
+    seen: (stream: StreamKey) => number;
     /** Logs have no space for what a region lacks, or frames that cannot be read any more. */
     mayLeaveBehind: boolean;
   }) {
     this.conflicts = options.conflicts;
+    this.#seen = options.seen;
     this.#members = options.members;
     this.#mayLeaveBehind = options.mayLeaveBehind;
     this.region = options.region;
@@ -112,8 +116,11 @@ export class RegionHistory {
     if (by === 'older') this.rolledBackMs = this.#kernel.nowMs;
     const { nowMs } = this.#kernel;
     const lately = this.#heldBefore.filter(({ untilMs }) => nowMs <= untilMs);
-    this.#heldBefore = [...lately, { held: new Map(this.#held), untilMs: nowMs + WORD_MS }];
+    const before = new Map(this.#held);
+    this.#heldBefore = [...lately, { held: before, untilMs: nowMs + WORD_MS }];
     this.#held.clear();
+    for (const stream of before.keys())
+      if (parseStreamKey(stream)?.origin === this.region) this.#archive.forget(stream, this.#seen(stream));
     for (const [stream, head] of heads) this.#held.set(stream, head);
   }
 
