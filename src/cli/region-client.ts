@@ -114,6 +114,8 @@ export class RegionClient {
     readonly view: string;
     readonly batch: Buffer;
     readonly idempotencyKey: string;
+    /** An earlier try under this key was not answered. */
+    readonly retried?: boolean | undefined;
     /** Whose running totals the rows of a counter are. */
     readonly producer?: Producer | undefined;
     /** Regions beside the hub that shall hold the batch before it is acknowledged. */
@@ -133,6 +135,7 @@ export class RegionClient {
       headers: {
         'content-type': CHANGE_BATCH_CONTENT_TYPE,
         'idempotency-key': options.idempotencyKey,
+        ...(options.retried === true ? { 'antipode-retry': 'true' } : {}),
         ...producerHeaders,
         ...(options.acknowledge === undefined ? {} : { 'antipode-acknowledge': String(options.acknowledge) }),
       },

@@ -31,6 +31,11 @@ export interface IngestRequest {
   readonly changes: readonly IngestChange[];
   /** Client's key, 1 to 128 printable ASCII characters. A repeated key changes nothing and gets the first answer. */
   readonly idempotencyKey?: string | undefined;
+  /**
+   * An earlier try under this key was not answered. Where every region writes, deletes are then refused with
+   * OUTCOME_UNKNOWN until no other member can have accepted that try unheard.
+   */
+  readonly retried?: boolean | undefined;
   /** Clock reading of the client's session: the write is stamped above it. CLOCK_SKEWED when it lies too far ahead. */
   readonly observed?: Hlc | undefined;
   /**

@@ -4,6 +4,7 @@ import type { IngestResult } from '#region/engine-api';
 import type { NamespaceAuthority } from '#region/failover/namespace-authority';
 import type { Tails } from '#region/failover/tails';
 import { decodeForwarded, type Ingest } from '#region/ingest/ingest';
+import type { NamespaceWriter } from '#region/ingest/namespace-writer';
 import type { RequestHandlers } from '#region/replicate/rpc';
 import { unpackFrames } from '#region/replicate/wire';
 import type { RowReads } from '#region/serve/row-reads';
@@ -11,7 +12,11 @@ import type { RowReads } from '#region/serve/row-reads';
 /** What this region answers its peers beside its streams: promises, writes, reads and tails that they hand on. */
 export function linkRequests(options: {
   /** Throws STREAM_NOT_FOUND. */
-  readonly namespaceOf: (name: string) => { readonly authority: NamespaceAuthority; readonly tails: Tails };
+  readonly namespaceOf: (name: string) => {
+    readonly authority: NamespaceAuthority;
+    readonly tails: Tails;
+    readonly writer: NamespaceWriter;
+  };
   /** Id of this region's log. */
   readonly log: string;
   readonly ingest: Ingest;
@@ -32,13 +37,21 @@ export function linkRequests(options: {
     drain: async ({ namespace, epoch, candidate }) => ({
       answer: await namespaceOf(namespace).authority.drain(epoch, candidate),
     }),
-    ingest: async ({ view, version, idempotencyKey, observed, producer, acknowledge }, blob) => ({
+    knowsKey: async ({ namespace, view, key }) => {
+      const { authority, writer } = namespaceOf(namespace);
+      // Before it accepts, it may not have applied all that it wrote.
+      if (authority.appendable() === undefined)
+        throw new AntipodeError('NOT_HOLDER', `this region does not accept writes of ${namespace} yet`);
+      return { answer: { known: writer.knows(view, key) } };
+    },
+    ingest: async ({ view, version, idempotencyKey, retried, observed, producer, acknowledge }, blob) => ({
       answer: mutable(
         await ingest.submit(
           {
             view,
             version,
             idempotencyKey: idempotencyKey ?? undefined,
+            retried,
             observed: observed ?? undefined,
             producer: producer ?? undefined,
             acknowledge: acknowledge ?? undefined,

@@ -9,9 +9,9 @@ const request = { view: 'v', batch: Buffer.from('batch'), idempotencyKey: 'key' 
 
 /** A region that answers from a script: an error code, or the hub that accepts. */
 function region(name: string, script: (ErrorCode | { readonly hub: string })[], calls: string[]): RegionClient {
-  const ingest = async (sent: typeof request): Promise<IngestResult> => {
+  const ingest = async (sent: typeof request & { retried: boolean }): Promise<IngestResult> => {
     assert.equal(sent.idempotencyKey, 'key');
-    calls.push(name);
+    calls.push(sent.retried ? `${name} again` : name);
     const next = script.shift();
     if (next === undefined) throw new Error(`${name} was asked too often`);
     if (typeof next === 'string') throw new AntipodeError(next, `${name} says ${next}`);
@@ -42,7 +42,7 @@ test('an outcome that is unknown is settled under the same key at the next regio
     onRetry: (error, name) => retried.push(`${name} ${error.code}`),
   });
   const sent = await sender.send(request);
-  assert.deepEqual([sent.region, sent.retries, calls], ['c', 2, ['a', 'b', 'c']]);
+  assert.deepEqual([sent.region, sent.retries, calls], ['c', 2, ['a', 'b again', 'c again']]);
   assert.deepEqual(retried, ['a OUTCOME_UNKNOWN', 'b NO_HUB']);
 });
 

@@ -16,7 +16,7 @@ export interface SentBatch {
 
 /**
  * Sends encoded batches to whichever region takes them. An outcome that is unknown, or a region that cannot now, is
- * settled by sending the same batch under the same key again, after a growing pause with jitter and at the next region:
+ * settled by sending the same batch under the same key again, said to be a retry once an outcome is unknown, after a growing pause with jitter and at the next region:
  * the hub may have moved. A refusal that no repetition would change is thrown at once.
  */
 export class BatchSender {
@@ -49,16 +49,18 @@ export class BatchSender {
     const { hurry, ...request } = options;
     const backoff = new Backoff({ firstMs: RETRY_MS_FIRST, maxMs: RETRY_MS_MAX });
     const untilMs = performance.now() + this.#retryMsMax;
+    let retried = false;
     for (let retries = 0; ; retries++) {
       const at = this.#preferred;
       const client = this.#clients[at] as RegionClient;
       try {
-        const result = await client.ingest(request);
+        const result = await client.ingest({ ...request, retried });
         this.#prefer(result.hub);
         return { result, region: client.region, retries };
       } catch (caught) {
         const error = toAntipodeError(caught);
         if (!isWorthRepeating(error) || hurry?.aborted === true || performance.now() > untilMs) throw error;
+        retried ||= error.disposition === 'unknown';
         this.#onRetry(error, client.region);
         // A region that is merely busy or full says so of itself; elsewhere it would only be forwarded to.
         if (error.code !== 'OVERLOADED' && at === this.#preferred) {

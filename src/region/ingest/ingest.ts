@@ -10,9 +10,12 @@ import type { IngestRequest, IngestResult } from '#region/engine-api';
 import type { AcknowledgedWrites } from '#region/ingest/acknowledged-writes';
 import type { Acknowledgement } from '#region/ingest/acknowledgement';
 import type { HolderGate } from '#region/ingest/holder-gate';
+import type { NamespaceWriter } from '#region/ingest/namespace-writer';
 import type { Quarantine } from '#region/ingest/quarantine';
+import { assertNotTriedElsewhere } from '#region/ingest/retried-deletes';
 import { validateRequest } from '#region/ingest/validate';
 import { RateCounter } from '#region/observe/counters';
+import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
 import type { IngestCounters } from '#region/status';
 
@@ -21,6 +24,8 @@ const FORWARD_TIMEOUT_MS = 15_000;
 
 export interface IngestNamespace {
   readonly writes: AcknowledgedWrites;
+  readonly writer: NamespaceWriter;
+  readonly log: NamespaceLog;
   readonly gate: HolderGate;
   readonly acknowledgement: Acknowledgement;
 }
@@ -128,6 +133,8 @@ export class Ingest {
         epoch: namespace.gate.epoch(),
         hlc,
       };
+    if (request.retried === true && key !== null)
+      await assertNotTriedElsewhere({ ...namespace, peers: this.#peers, codec, changes, key });
     const receipt = await namespace.writes.write(codec, changes, { key, producer: request.producer, requirement });
     if (receipt.duplicate) this.#duplicateRequests += 1;
     else this.#accepted.add(changes.length, this.#clock.monotonicMs());
@@ -176,8 +183,8 @@ export class Ingest {
       count,
       encodeChanges(request.changes.map((change, offset) => ({ ...change, offset }))),
     ]);
-    const { view, version, observed = null, producer = null, acknowledge = null } = request;
-    const body = { view, version, idempotencyKey: key, observed, producer, acknowledge };
+    const { view, version, retried = false, observed = null, producer = null, acknowledge = null } = request;
+    const body = { view, version, idempotencyKey: key, retried, observed, producer, acknowledge };
     try {
       const { answer } = await this.#peers.request(hub, 'ingest', body, { timeoutMs: FORWARD_TIMEOUT_MS, blob });
       return answer;

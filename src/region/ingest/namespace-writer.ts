@@ -192,6 +192,19 @@ export class NamespaceWriter {
     return bytes === undefined ? undefined : decodeJsonRecord<IdempotencyRecord>(bytes);
   }
 
+  /** Whether anything of a write under the key was accepted here, or is on its way. */
+  knows(view: string, key: string): boolean {
+    const partitions = Array.from({ length: this.#partitions }, (_, partition) => partition);
+    return this.onItsWay(view, key) || partitions.some((each) => this.knownKey(each, view, key) !== undefined);
+  }
+
+  /** Whether `write` would append anything under the key now. */
+  lacks(codec: ViewCodec, changes: readonly IngestChange[], key: string): boolean {
+    const { name } = codec.view;
+    if (this.onItsWay(name, key)) return false;
+    return [...this.#split(changes).keys()].some((partition) => this.knownKey(partition, name, key)?.complete !== true);
+  }
+
   /** Whether a write is on its way under the key. While it is not, and nothing is awaited, the store knows all there is to know. */
   onItsWay(view: string, key: string): boolean {
     return this.#inFlight.get(InFlightKeys.nameOf(view, key)) !== undefined;

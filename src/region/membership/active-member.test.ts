@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { readStored } from '#core/codec/stored-value';
 import { ViewCodec } from '#core/codec/view-codec';
 import type { IngestRequest } from '#region/engine-api';
 import type { NamespaceStatus } from '#region/status';
@@ -108,6 +109,48 @@ test('writes go on without the control store and without peers, and freshness na
     await topology.agree(2);
     // Both had stopped in order: they go on with the streams they had, unless the record could not be written.
     await topology.until(async () => (await topology.namespace('us-east')).accepting);
+  }));
+
+test('a delete that is said to be a retry is accepted where every member says that it does not know it, and waits otherwise', () =>
+  members(async (topology) => {
+    const gone = (region: string, idempotencyKey: string, retried: boolean) =>
+      topology.region(region).ingest({
+        view: TEST_VIEW.name,
+        version: TEST_VIEW.version,
+        idempotencyKey,
+        retried,
+        changes: [{ operation: 'delete', eventTimeUs: 1_000_000, key: codec.encodeKey(['A']), row: Buffer.alloc(0) }],
+      });
+    const departures = (region: string): unknown => {
+      const row = topology.stored(region, codec.rowKey(codec.encodeKey(['A'])));
+      return row === undefined ? undefined : readStored(codec, row).values[1];
+    };
+    await topology.region('us-east').ingest(write('A', 1n, 1_000_000));
+    await topology.agree(1);
+    assert.equal((await gone('ap-south', 'first', true)).duplicate, false, 'all were asked, and none had it');
+    await topology.region('us-east').ingest(write('A', 2n, 2_000_000));
+    await topology.until(async () => REGIONS.every((region) => departures(region) === 2n));
+
+    // us-east deletes it while nobody hears, and is gone with the answer.
+    await topology.stopRegion('ap-south');
+    await topology.stopRegion('eu-west');
+    await gone('us-east', 'unheard', false);
+    await topology.stopRegion('us-east');
+    await topology.startRegion('eu-west');
+    await topology.startRegion('ap-south');
+    for (const region of ['eu-west', 'ap-south'])
+      await topology.until(async () => (await topology.namespace(region)).accepting);
+    await topology.region('eu-west').ingest(write('A', 3n, 3_000_000));
+    await assert.rejects(gone('eu-west', 'unheard', true), { code: 'OUTCOME_UNKNOWN', message: /us-east may have/ });
+    assert.equal(departures('eu-west'), 3n);
+    // An upsert that is tried again is accepted: merge makes one row of both.
+    await topology.region('eu-west').ingest({ ...write('B', 1n, 1_000_000, 'upsert'), retried: true });
+
+    await topology.startRegion('us-east');
+    const settled = async (): Promise<boolean> =>
+      (await gone('eu-west', 'unheard', true).catch(() => undefined))?.duplicate === true;
+    await topology.until(settled);
+    await topology.until(async () => REGIONS.every((region) => departures(region) === 3n));
   }));
 
 test('an orderly stop keeps the incarnation; a region without its disk begins another, and gets back what peers hold', () =>

@@ -165,6 +165,7 @@ export const REQUESTS = {
       view: z.string(),
       version: z.string(),
       idempotencyKey: z.string().nullable(),
+      retried: z.boolean(),
       /** Clock reading of the client's session: the write is stamped above it. */
       observed: hlc.nullable(),
       producer: z.object({ name: z.string().max(64), sequence: seq }).nullable(),
@@ -180,6 +181,11 @@ export const REQUESTS = {
       hlc,
       durableIn: z.array(z.string()),
     }),
+  },
+  /** Whether a write under an idempotency key was accepted in the asked member. NOT_HOLDER while it cannot tell. */
+  knowsKey: {
+    body: z.object({ namespace: z.string(), view: z.string(), key: z.string() }),
+    answer: z.object({ known: z.boolean() }),
   },
   /** A piece of a tail for the hub to take over. Blob: frames, each with a 4-byte length. */
   replay: {

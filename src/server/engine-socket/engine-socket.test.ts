@@ -83,7 +83,7 @@ suite('engine socket', () => {
   });
 
   test('changes arrive byte for byte', async () => {
-    const request = ingestRequest({ view: 'ünïcode', idempotencyKey: 'k:1' });
+    const request = ingestRequest({ view: 'ünïcode', idempotencyKey: 'k:1', retried: true });
     const result = await client.ingest(request);
     assert.equal(result.accepted, 2);
     assert.deepEqual(engine.requests[0], request);

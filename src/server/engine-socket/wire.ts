@@ -8,7 +8,7 @@ import { decodeChangeBatch, encodeChangeBatch } from '#server/change-batch';
  * How a serving process talks to the region's process on the same machine: HTTP over a Unix socket, JSON both ways. The
  * path names the method of `RegionEngine`; only `ingest` has a binary body (rows and keys of `readRows` are base64):
  *
- *   length of the JSON head (u32, big endian) · head {view, idempotencyKey, observed, producer, acknowledge} · change batch
+ *   length of the JSON head (u32, big endian) · head {view, idempotencyKey, retried, observed, producer, acknowledge} · batch
  *
  * Both ends are the same release, started by the same parent; the socket is no public interface.
  */
@@ -36,8 +36,9 @@ export function isEngineMethod(name: string): name is EngineMethod {
 }
 
 export function encodeIngest(request: IngestRequest): Buffer {
-  const { view, idempotencyKey, observed, producer, acknowledge } = request;
-  const head = Buffer.from(JSON.stringify({ view, idempotencyKey, observed, producer, acknowledge }), 'utf8');
+  const { view, idempotencyKey, retried, observed, producer, acknowledge } = request;
+  const fields = { view, idempotencyKey, retried, observed, producer, acknowledge };
+  const head = Buffer.from(JSON.stringify(fields), 'utf8');
   const length = Buffer.allocUnsafe(4);
   length.writeUInt32BE(head.length);
   return Buffer.concat([length, head, encodeChangeBatch(request)]);
@@ -49,6 +50,7 @@ export function decodeIngest(bytes: Buffer): IngestRequest {
   const head = JSON.parse(bytes.toString('utf8', 4, headEnd)) as {
     view: string;
     idempotencyKey?: string;
+    retried?: boolean;
     observed?: Hlc;
     producer?: Producer;
     acknowledge?: number;

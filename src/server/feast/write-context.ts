@@ -7,6 +7,8 @@ import { type RequestHeaders, sessionOf } from '#server/feast/read-demand';
 /** What a write carries beside its rows, in headers. */
 export interface WriteContext {
   readonly idempotencyKey: string | undefined;
+  /** An earlier try under the key was not answered. */
+  readonly retried: boolean;
   readonly session: SessionToken | undefined;
   /** Whose running totals the rows of a counter are. */
   readonly producer: Producer | undefined;
@@ -16,8 +18,10 @@ export interface WriteContext {
 
 export function writeContextOf(headers: RequestHeaders): WriteContext {
   const session = sessionOf(headers);
+  const idempotencyKey = idempotencyKeyOf(headers['idempotency-key']);
   return {
-    idempotencyKey: idempotencyKeyOf(headers['idempotency-key']),
+    idempotencyKey,
+    retried: retriedOf(headers, idempotencyKey),
     session: session === 'new' ? undefined : session,
     producer: producerOf(headers),
     acknowledge: wholeNumberOf(headers, 'antipode-acknowledge'),
@@ -27,9 +31,9 @@ export function writeContextOf(headers: RequestHeaders): WriteContext {
 /** The part of a request to the engine that comes from headers. */
 export function requestPart(
   context: WriteContext,
-): Pick<IngestRequest, 'idempotencyKey' | 'observed' | 'producer' | 'acknowledge'> {
-  const { idempotencyKey, session, producer, acknowledge } = context;
-  return { idempotencyKey, observed: session?.hlc, producer, acknowledge };
+): Pick<IngestRequest, 'idempotencyKey' | 'retried' | 'observed' | 'producer' | 'acknowledge'> {
+  const { idempotencyKey, retried, session, producer, acknowledge } = context;
+  return { idempotencyKey, retried, observed: session?.hlc, producer, acknowledge };
 }
 
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
@@ -41,6 +45,17 @@ export function idempotencyKeyOf(header: string | readonly string[] | undefined)
   throw new AntipodeError(
     'REQUEST_MALFORMED',
     'the Idempotency-Key header is not 1 to 128 printable ASCII characters without spaces',
+  );
+}
+
+/** Without a key nobody can tell what it repeats. */
+function retriedOf(headers: RequestHeaders, idempotencyKey: string | undefined): boolean {
+  const header = headers['antipode-retry'];
+  if (header === undefined || header === 'false') return false;
+  if (header === 'true' && idempotencyKey !== undefined) return true;
+  throw new AntipodeError(
+    'REQUEST_MALFORMED',
+    'the header antipode-retry is true or false, and true goes with the Idempotency-Key of the first try',
   );
 }
 

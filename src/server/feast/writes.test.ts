@@ -129,6 +129,24 @@ suite('writing', () => {
     assert.equal(face.engine.requests.length, 2);
   });
 
+  test('a retry says so in a header, and is one of a key', async (t) => {
+    const face = startFace(t);
+    const push = (headers: Record<string, string>) =>
+      face.write('/push', { push_source_name: 'driver_stats', df: frame }, headers);
+    const key = { 'idempotency-key': 'job-7' };
+    for (const headers of [key, { ...key, 'antipode-retry': 'false' }, { ...key, 'antipode-retry': 'true' }])
+      assert.equal((await push(headers)).status, 200);
+    assert.deepEqual(
+      face.engine.requests.map(({ retried }) => retried),
+      [false, false, true],
+    );
+    for (const wrong of [{ 'antipode-retry': 'true' }, { ...key, 'antipode-retry': 'yes' }]) {
+      const answer = await push(wrong);
+      assert.deepEqual([answer.status, answer.headers['antipode-error']], [422, 'REQUEST_MALFORMED']);
+    }
+    assert.equal(face.engine.requests.length, 3);
+  });
+
   test('rows ahead of time are reported; only such rows are an error', async (t) => {
     const face = startFace(t);
     const later = '2027-01-01T00:00:00Z';
