@@ -10,6 +10,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Suite } from './lib/bench.ts';
+import { installNothing } from './lib/programs.ts';
 import { cellTable, goalTable, type Report, Results, regressions } from './lib/report.ts';
 import { realRows } from './lib/rows.ts';
 import { Scope, WrongAnswer } from './lib/scope.ts';
@@ -26,23 +27,33 @@ const SUITES: Readonly<Record<string, Suite>> = { replicate, serve, failover, fo
 const TOLERANCE = 0.15;
 const GIB = 1024 ** 3;
 
-const USAGE = `npm run bench -- [suite…] [--json FILE] [--quick] [--compare BASE]
+const USAGE = `npm run bench -- [suite…] [--json FILE] [--quick] [--rounds N] [--compare BASE]
 
 Suites: ${Object.keys(SUITES).join(', ')}; all of them by default.
   --json FILE      write cells, goals, versions and settings to FILE
-  --quick          small and short: checks answers, its times mean little
+  --quick          small and short, with the peers that are installed: checks answers, its times mean little
+  --rounds N       rounds of the cells that goals are made of, instead of the 5 that count
   --compare BASE   name the figures that are more than ${TOLERANCE * 100} % worse than in BASE, a file that --json wrote
   --help           this text
 `;
 
 class Misuse extends Error {}
 
-function options(): { suites: string[]; json: string | undefined; quick: boolean; base: Report | undefined } {
+interface Options {
+  readonly suites: readonly string[];
+  readonly json: string | undefined;
+  readonly quick: boolean;
+  readonly rounds: number | undefined;
+  readonly base: Report | undefined;
+}
+
+function options(): Options {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
       json: { type: 'string' },
       quick: { type: 'boolean', default: false },
+      rounds: { type: 'string' },
       compare: { type: 'string' },
       help: { type: 'boolean', default: false, short: 'h' },
     },
@@ -55,7 +66,10 @@ function options(): { suites: string[]; json: string | undefined; quick: boolean
   if (unknown.length > 0) throw new Misuse(`No suite is named ${unknown.join(', ')}.`);
   // Read first: a run of an hour must not end with a misspelt name.
   const base = values.compare === undefined ? undefined : readReport(values.compare);
-  return { suites: positionals, json: values.json, quick: values.quick, base };
+  const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+  if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1))
+    throw new Misuse('--rounds takes a number from 1.');
+  return { suites: positionals, json: values.json, quick: values.quick, rounds, base };
 }
 
 function readReport(file: string): Report {
@@ -69,7 +83,7 @@ function readReport(file: string): Report {
   return report;
 }
 
-async function measure(asked: readonly string[], quick: boolean): Promise<Report> {
+async function measure({ suites: asked, quick, rounds }: Options): Promise<Report> {
   const startedAt = new Date().toISOString();
   const beganMs = performance.now();
   const results = new Results();
@@ -83,7 +97,14 @@ async function measure(asked: readonly string[], quick: boolean): Promise<Report
       console.log(`\n== ${name}`);
       const progress = (text: string): void =>
         console.log(`  ${((performance.now() - suiteBeganMs) / 1000).toFixed(0).padStart(4)} s  ${text}`);
-      await suite({ results, quick, pool, projectFolder, progress });
+      await suite({
+        results,
+        quick,
+        rounds: (wanted) => (quick ? 1 : (rounds ?? wanted)),
+        pool,
+        projectFolder,
+        progress,
+      });
       console.log(`\n${cellTable(results.cells.filter((cell) => cell.suite === name))}`);
     }
   } finally {
@@ -109,8 +130,10 @@ async function measure(asked: readonly string[], quick: boolean): Promise<Report
 }
 
 async function main(): Promise<number> {
-  const { suites, json, quick, base } = options();
-  const report = await measure(suites, quick);
+  const asked = options();
+  if (asked.quick) installNothing();
+  const { json, quick, base } = asked;
+  const report = await measure(asked);
   if (!quick) console.log(`\n== goals\n${goalTable(report.goals)}`);
   if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
   if (base !== undefined) {

@@ -9,12 +9,20 @@ const READY_MS_MAX = 20_000;
 const STOP_MS_MAX = 5_000;
 const APT_MS_MAX = 600_000;
 
+let installing = true;
+
+/** From now on what is missing is left out: the short form runs in places where nothing may be changed. */
+export function installNothing(): void {
+  installing = false;
+}
+
 /** Path of a program, installed from Debian's packages when it is missing and this user may; else the reason as an error. */
 export function programOf(program: string, debianPackage: string): string {
   const found = search(program);
   if (found !== undefined) return found;
   const remedy = `install the package ${debianPackage}`;
-  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) throw new Error(`no ${program} here: ${remedy}`);
+  if (!installing || process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get'))
+    throw new Error(`no ${program} here: ${remedy}`);
   console.log(`  installing ${debianPackage}, which is missing, from Debian's packages`);
   for (const args of [
     ['update', '-qq'],

@@ -9,6 +9,7 @@ import type { FailoverResult, FailoverTarget } from '../load/failover.ts';
 import { SentinelServers } from '../peers/sentinel-servers.ts';
 
 const SUITE = 'failover';
+const ROUNDS = 5;
 /** A region that is silent for so long is taken for dead: lease and margin of ours, down-after of Sentinel. */
 const DETECTION_MS = 1_000;
 const MARGIN_MS = 100;
@@ -21,7 +22,7 @@ interface Outcome extends FailoverResult {
 }
 
 export async function failover(run: SuiteRun): Promise<void> {
-  const rounds = run.quick ? 1 : 5;
+  const rounds = run.rounds(ROUNDS);
   const beforeKillMs = run.quick ? 1_000 : 3_000;
   run.results.settings[SUITE] = { writesPerSecond: 10_000, detectionMs: DETECTION_MS, acknowledgedByOthers: 1 };
   const contenders: [string, (beforeKillMs: number) => Promise<Outcome>][] = [

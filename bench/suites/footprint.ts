@@ -8,6 +8,7 @@ import { newProject } from '../lib/stage.ts';
 import { type Sample, sample } from '../lib/stats.ts';
 
 const SUITE = 'footprint';
+const ROUNDS = 5;
 const ANTIPODE = fileURLToPath(new URL('../../bin/antipode.js', import.meta.url));
 const REGIONS = 3;
 const READY_MS_MAX = 60_000;
@@ -35,7 +36,7 @@ export async function footprint(run: SuiteRun): Promise<void> {
   const settleMs = run.quick ? 500 : 5_000;
   run.results.settings[SUITE] = { regions: REGIONS, idleSeconds: idleMs / 1000 };
   const rounds: Round[] = [];
-  for (let round = 0; round < (run.quick ? 1 : 5); round++) {
+  for (let round = 0; round < run.rounds(ROUNDS); round++) {
     run.progress(`round ${round + 1}`);
     rounds.push(await oneRound({ idleMs, settleMs }));
   }

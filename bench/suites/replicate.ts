@@ -14,6 +14,7 @@ import { RedisServers } from '../peers/redis-servers.ts';
 
 const SUITE = 'replicate';
 const VIEW = NARROW_VIEWS[0];
+const ROUNDS = 5;
 const MILLION = 1_000_000;
 const LAG_ROWS_PER_SECOND = 20_000;
 const LAG_ROWS_PER_BATCH = 100;
@@ -41,9 +42,7 @@ interface Settings {
   readonly keys: number;
   readonly hotKeys: number;
   readonly rows: number;
-  readonly rounds: number;
   readonly lagSeconds: number;
-  readonly lagRounds: number;
   readonly delaysMs: readonly number[];
   readonly long: boolean;
 }
@@ -52,9 +51,7 @@ const FULL: Settings = {
   keys: MILLION,
   hotKeys: 50_000,
   rows: 400_000,
-  rounds: 5,
   lagSeconds: 6,
-  lagRounds: 5,
   delaysMs: [0, 40, 80],
   long: true,
 };
@@ -62,9 +59,7 @@ const QUICK: Settings = {
   keys: 40_000,
   hotKeys: 10_000,
   rows: 40_000,
-  rounds: 1,
   lagSeconds: 2,
-  lagRounds: 1,
   delaysMs: [40],
   long: false,
 };
@@ -217,7 +212,7 @@ async function fill(it: Contestant, keys: number): Promise<void> {
 async function flatOut(run: SuiteRun, contestants: readonly Contestant[], settings: Settings): Promise<void> {
   for (const it of contestants) await fill(it, settings.keys);
   const rounds = contestants.map((): Round[] => []);
-  for (let round = 0; round < settings.rounds; round++) {
+  for (let round = 0; round < run.rounds(ROUNDS); round++) {
     for (const [at, it] of contestants.entries()) {
       run.progress(`round ${round + 1}: ${it.name}`);
       rounds[at]?.push(await oneRound(it, { rows: settings.rows, keys: settings.keys }));
@@ -282,7 +277,7 @@ async function lag(run: SuiteRun, contestants: readonly Contestant[], settings: 
   for (const delayMs of settings.delaysMs) {
     const rounds = contestants.map((): Paced[] => []);
     for (const it of contestants) await it.lines.delay(delayMs);
-    for (let round = 0; round < settings.lagRounds; round++) {
+    for (let round = 0; round < run.rounds(ROUNDS); round++) {
       for (const [at, it] of contestants.entries()) {
         run.progress(`lag over ${delayMs} ms, round ${round + 1}: ${it.name}`);
         rounds[at]?.push(await pacedRound(it, settings.lagSeconds + LAG_WARM_SECONDS, settings.keys));
@@ -332,7 +327,7 @@ async function cut(run: SuiteRun, contestants: readonly Contestant[], settings: 
   const seconds = contestants.map((): number[] => []);
   const wholeSeconds = BEFORE_CUT_SECONDS + CUT_SECONDS + 8;
   for (const it of contestants) await it.open(LAG_IN_FLIGHT);
-  for (let round = 0; round < settings.rounds; round++) {
+  for (let round = 0; round < run.rounds(ROUNDS); round++) {
     for (const [at, it] of contestants.entries()) {
       run.progress(`cut of ${CUT_SECONDS} s, round ${round + 1}: ${it.name}`);
       let healedMs = 0;

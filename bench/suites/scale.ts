@@ -13,6 +13,7 @@ import type { FlatOut } from '../load/replicate.ts';
 import type { Latency, ReadRun } from '../load/serve.ts';
 
 const SUITE = 'scale';
+const ROUNDS = 5;
 const VIEW = NARROW_VIEWS[0];
 const MILLION = 1_000_000;
 const MIB = 1024 * 1024;
@@ -32,7 +33,6 @@ interface Settings {
   readonly regions: readonly number[];
   readonly overwrites: number;
   readonly latencySeconds: number;
-  readonly latencyRounds: number;
 }
 
 const FULL: Settings = {
@@ -40,14 +40,12 @@ const FULL: Settings = {
   regions: [2, 3, 5],
   overwrites: 200_000,
   latencySeconds: 4,
-  latencyRounds: 5,
 };
 const QUICK: Settings = {
   sizes: [2_000, 20_000],
   regions: [2],
   overwrites: 10_000,
   latencySeconds: 1,
-  latencyRounds: 1,
 };
 
 export async function scale(run: SuiteRun): Promise<void> {
@@ -85,7 +83,7 @@ async function bySize(run: SuiteRun, settings: Settings): Promise<void> {
       cell(run, what, 'overwritten', 'rows/s', 'higher', sample([perSecond]));
       cell(run, what, 'processor time', 's per million rows', 'lower', sample([cpuPerMillion]));
       const latency: number[] = [];
-      for (let round = 0; round < settings.latencyRounds; round++)
+      for (let round = 0; round < run.rounds(ROUNDS); round++)
         latency.push((await readLatency(reader, stage, rows, settings.latencySeconds)).p99Ms);
       p99.set(rows, sample(latency));
       cell(run, what, 'read p99', 'ms', 'lower', sample(latency));

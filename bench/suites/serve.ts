@@ -12,6 +12,7 @@ import type { Latency, ReadRun, Throughput } from '../load/serve.ts';
 import { type Contestant, startFeast, startRedis } from './serve-peers.ts';
 
 const SUITE = 'serve';
+const ROUNDS = 5;
 const CONNECTIONS = 32;
 const APPLIED_ROWS_PER_SECOND = 20_000;
 const APPLIED_ROWS_PER_BATCH = 100;
@@ -39,7 +40,6 @@ interface Settings {
   readonly keys: number;
   readonly otherKeys: number;
   readonly feastKeys: number;
-  readonly rounds: number;
   readonly seconds: number;
   readonly long: boolean;
 }
@@ -48,7 +48,6 @@ const FULL: Settings = {
   keys: 1_000_000,
   otherKeys: 200_000,
   feastKeys: 20_000,
-  rounds: 5,
   seconds: 5,
   long: true,
 };
@@ -56,7 +55,6 @@ const QUICK: Settings = {
   keys: 20_000,
   otherKeys: 5_000,
   feastKeys: 1_000,
-  rounds: 1,
   seconds: 1,
   long: false,
 };
@@ -210,7 +208,7 @@ class ServeSuite {
 
   async #againstConstant(own: Contestant, constant: Contestant): Promise<void> {
     const what = '10 entities x 10 features';
-    const [ours = [], theirs = []] = await this.#turns(what, TEN_BY_TEN, [own, constant], this.#settings.rounds);
+    const [ours = [], theirs = []] = await this.#turns(what, TEN_BY_TEN, [own, constant], this.#run.rounds(ROUNDS));
     this.#goal('requests/s of those of constant bytes', '>=', GOALS.ofConstant, quotient(ours, theirs, 'perSecond'));
   }
 
@@ -237,7 +235,8 @@ class ServeSuite {
   async #applying(stage: Stage, own: Contestant): Promise<void> {
     const quiet: Latency[] = [];
     const busy: Latency[] = [];
-    const { rounds, seconds, keys } = this.#settings;
+    const { seconds, keys } = this.#settings;
+    const rounds = this.#run.rounds(ROUNDS);
     const writer = await this.#writer(stage, ONE_VIEW[0], APPLIED_IN_FLIGHT);
     const rows = Math.ceil(APPLIED_ROWS_PER_SECOND * (seconds + 3));
     for (let round = 0; round < rounds; round++) {
@@ -271,7 +270,7 @@ class ServeSuite {
       const suite = new ServeSuite(this.#run, this.#settings, scope, this.#load);
       const { own: two } = await suite.#stage(2, ONE_VIEW);
       const what = '10 entities x 10 features, 1 or 2 workers';
-      const [one = [], both = []] = await this.#turns(what, TEN_BY_TEN, [own, two], this.#settings.rounds);
+      const [one = [], both = []] = await this.#turns(what, TEN_BY_TEN, [own, two], this.#run.rounds(ROUNDS));
       this.#goal(
         'requests/s with two workers, of those with one',
         '>=',
@@ -284,7 +283,8 @@ class ServeSuite {
   }
 
   async #peers(own: Contestant): Promise<void> {
-    const { feastKeys, rounds, long } = this.#settings;
+    const { feastKeys, long } = this.#settings;
+    const rounds = this.#run.rounds(ROUNDS);
     const redis = await startRedis(this.#run, this.#scope, feastKeys);
     if (redis !== undefined) await this.#turns('10 entities x 10 features, against Redis', TEN_BY_TEN, [own, redis], 1);
     if (!long) return;
@@ -307,7 +307,7 @@ class ServeSuite {
 
   async #feastLatency(own: Contestant, feast: Contestant): Promise<void> {
     const found: Latency[][] = [[], []];
-    for (let round = 0; round < this.#settings.rounds; round++) {
+    for (let round = 0; round < this.#run.rounds(ROUNDS); round++) {
       for (const [at, it] of [own, feast].entries()) {
         this.#run.progress(`latency at ${FEAST_REQUESTS_PER_SECOND} requests/s, round ${round + 1}: ${it.name}`);
         found[at]?.push(await this.#latency(it, TEN_BY_TEN, FEAST_REQUESTS_PER_SECOND));

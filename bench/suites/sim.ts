@@ -6,6 +6,7 @@ import { WrongAnswer } from '../lib/scope.ts';
 import { sample } from '../lib/stats.ts';
 
 const SUITE = 'sim';
+const ROUNDS = 3;
 const RUN = fileURLToPath(new URL('../../src/sim/run.ts', import.meta.url));
 const SEED_FIRST = 1;
 
@@ -18,8 +19,8 @@ interface Summary {
 }
 
 export async function sim(run: SuiteRun): Promise<void> {
-  const seeds = run.quick ? 2 : 16;
-  const rounds = run.quick ? 1 : 3;
+  const seeds = run.quick ? 1 : 16;
+  const rounds = run.rounds(ROUNDS);
   run.results.settings[SUITE] = { seeds, firstSeed: SEED_FIRST };
   const summaries: Summary[] = [];
   for (let round = 0; round < rounds; round++) {
