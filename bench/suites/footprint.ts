@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { SuiteRun } from '../lib/bench.ts';
+import { builtCommand } from '../lib/built-package.ts';
 import { cpuSeconds, descendants, memoryOf } from '../lib/process-usage.ts';
 import { Scope, sleep } from '../lib/scope.ts';
 import { newProject } from '../lib/stage.ts';
@@ -9,7 +10,8 @@ import { type Sample, sample } from '../lib/stats.ts';
 
 const SUITE = 'footprint';
 const ROUNDS = 5;
-const ANTIPODE = fileURLToPath(new URL('../../bin/antipode.js', import.meta.url));
+/** The command of the checkout, which strips types as it starts. */
+const FROM_SOURCE = fileURLToPath(new URL('../../bin/antipode.js', import.meta.url));
 const REGIONS = 3;
 const READY_MS_MAX = 60_000;
 const STOP_MS_MAX = 20_000;
@@ -36,10 +38,21 @@ export async function footprint(run: SuiteRun): Promise<void> {
   const settleMs = run.quick ? 500 : 5_000;
   run.results.settings[SUITE] = { regions: REGIONS, idleSeconds: idleMs / 1000 };
   const rounds: Round[] = [];
-  for (let round = 0; round < run.rounds(ROUNDS); round++) {
-    run.progress(`round ${round + 1}`);
-    rounds.push(await oneRound({ idleMs, settleMs }));
+  const scope = new Scope();
+  try {
+    if (!run.quick) run.progress('building the package');
+    const command = run.quick ? FROM_SOURCE : builtCommand(scope);
+    for (let round = 0; round < run.rounds(ROUNDS); round++) {
+      run.progress(`round ${round + 1}`);
+      rounds.push(await oneRound({ command, idleMs, settleMs }));
+    }
+  } finally {
+    await scope.end();
   }
+  report(run, rounds);
+}
+
+function report(run: SuiteRun, rounds: readonly Round[]): void {
   const of = (field: keyof Round): Sample => sample(rounds.map((each) => each[field]));
   const cell = (what: string, metric: string, unit: string, value: Sample): void =>
     run.results.cell({ suite: SUITE, case: what, contender: 'antipode', metric, unit, better: 'lower', value });
@@ -57,13 +70,18 @@ export async function footprint(run: SuiteRun): Promise<void> {
   goal('antipode up is ready', GOALS.readySeconds, 's', of('againSeconds'));
 }
 
-async function oneRound({ idleMs, settleMs }: { idleMs: number; settleMs: number }): Promise<Round> {
+async function oneRound(options: {
+  readonly command: string;
+  readonly idleMs: number;
+  readonly settleMs: number;
+}): Promise<Round> {
+  const { command, idleMs, settleMs } = options;
   const scope = new Scope();
   try {
     const folder = await newProject(scope, { regions: REGIONS });
-    const first = await Up.start(scope, folder);
+    const first = await Up.start(scope, command, folder);
     await first.stop();
-    const again = await Up.start(scope, folder);
+    const again = await Up.start(scope, command, folder);
     await sleep(settleMs);
     const regions = again.announced.regions.map(({ pid }) => [pid, ...descendants(pid)]);
     const before = regions.map(cpuSeconds);
@@ -98,9 +116,10 @@ class Up {
   }
 
   /** Resolves when it says that all is up. */
-  static async start(scope: Scope, folder: string): Promise<Up> {
+  static async start(scope: Scope, command: string, folder: string): Promise<Up> {
     const beganMs = performance.now();
-    const child = spawn(process.execPath, ['--conditions=antipode-source', ANTIPODE, 'up', '--json'], {
+    const flags = command === FROM_SOURCE ? ['--conditions=antipode-source'] : [];
+    const child = spawn(process.execPath, [...flags, command, 'up', '--json'], {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'ignore'],
     });
