@@ -63,6 +63,24 @@ test('a write at any region reaches every region; a killed hub is succeeded; its
   }
 });
 
+test('a retry is the same write when a row that its first try held back is not too far ahead any more', async (t) => {
+  const topology = new InProcessTopology({ leaseMs: 10_000 });
+  t.after(() => topology.stop());
+  await topology.start();
+  const region = topology.region('us-east');
+  await topology.until(async () => (await region.status()).namespaces[0]?.accepting === true);
+  const aheadUs = (Date.now() + TEST_VIEW.eventTimeAheadMsMax + 400) * 1000;
+  const [near, far] = [write('SFO', 1n, 1_000_000, 'k'), write('JFK', 2n, aheadUs, 'k')];
+  const request = { ...near, changes: [...near.changes, ...far.changes] };
+  const first = await region.ingest(request);
+  assert.deepEqual([first.accepted, first.quarantined.map(({ index }) => index)], [1, [1]]);
+  await topology.until(async () => Date.now() * 1000 > aheadUs - TEST_VIEW.eventTimeAheadMsMax * 1000);
+  const again = await region.ingest(request);
+  assert.deepEqual([again.duplicate, again.accepted, again.positions], [true, 1, first.positions]);
+  const other = { ...request, changes: [...write('LAX', 1n, 1_000_000).changes, ...far.changes] };
+  await assert.rejects(region.ingest(other), { code: 'IDEMPOTENCY_KEY_REUSED' });
+});
+
 test('a hub that was restarted goes on in its epoch, and refuses an order to take it over from itself', async (t) => {
   // A lease that no busy machine lets lapse while the hub is away.
   const topology = new InProcessTopology({ leaseMs: 10_000 });

@@ -13,7 +13,7 @@ import type { HolderGate } from '#region/ingest/holder-gate';
 import type { NamespaceWriter } from '#region/ingest/namespace-writer';
 import type { Quarantine } from '#region/ingest/quarantine';
 import { assertNotTriedElsewhere } from '#region/ingest/retried-deletes';
-import { validateRequest } from '#region/ingest/validate';
+import { otherDivisions, type ValidatedRequest, validateRequest } from '#region/ingest/validate';
 import { RateCounter } from '#region/observe/counters';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
 import type { Peers } from '#region/replicate/peers';
@@ -118,7 +118,9 @@ export class Ingest {
   ): Promise<IngestResult> {
     const requirement = this.#requirement(request, namespace);
     if (request.observed !== undefined) this.#stamps.observe(request.observed);
-    const { changes, quarantined } = validateRequest(request, codec, this.#clock.wallMs());
+    const nowMs = this.#clock.wallMs();
+    const validated = validateRequest(request, codec, nowMs);
+    const { changes, quarantined } = validated;
     if (quarantined.length > 0) await this.#quarantine.hold(request, key ?? this.#random.hex(16), codec, quarantined);
     const hub = this.#region;
     const { last: hlc } = this.#stamps;
@@ -135,12 +137,16 @@ export class Ingest {
       };
     if (request.retried === true && key !== null)
       await assertNotTriedElsewhere({ ...namespace, peers: this.#peers, codec, changes, key });
-    const receipt = await namespace.writes.write(codec, changes, { key, producer: request.producer, requirement });
+    const { producer } = request;
+    const { receipt, division } = await this.#asFirstTried([validated], otherDivisions(request, codec, nowMs), (rows) =>
+      namespace.writes.write(codec, rows, { key, producer, requirement }),
+    );
+    const accepted = division.changes.length;
     if (receipt.duplicate) this.#duplicateRequests += 1;
-    else this.#accepted.add(changes.length, this.#clock.monotonicMs());
+    else this.#accepted.add(accepted, this.#clock.monotonicMs());
     return {
-      accepted: changes.length,
-      quarantined,
+      accepted,
+      quarantined: division.quarantined,
       duplicate: receipt.duplicate,
       hub,
       positions: receipt.positions,
@@ -148,6 +154,28 @@ export class Ingest {
       hlc: this.#stamps.last,
       durableIn: [this.#region, ...receipt.durableIn],
     };
+  }
+
+  /**
+   * A retry may find rows admitted that its first try held back, or the other way round, because time has moved on or the
+   * clock is another one: what is written under a key is what the first try admitted.
+   */
+  async #asFirstTried<R>(
+    first: readonly ValidatedRequest[],
+    others: Iterable<ValidatedRequest>,
+    write: (rows: ValidatedRequest['changes']) => Promise<R>,
+  ): Promise<{ receipt: R; division: ValidatedRequest }> {
+    let reused: unknown;
+    for (const divisions of [first, others])
+      for (const division of divisions) {
+        try {
+          return { receipt: await write(division.changes), division };
+        } catch (caught) {
+          if (toAntipodeError(caught).code !== 'IDEMPOTENCY_KEY_REUSED') throw caught;
+          reused ??= caught;
+        }
+      }
+    throw reused;
   }
 
   /** What the namespace demands, or more where the request asks for more. */

@@ -6,6 +6,9 @@ import type { IngestChange, IngestRequest, QuarantinedChange } from '#region/eng
 /** Most changes in one request. */
 export const REQUEST_CHANGES_MAX = 20_000;
 
+/** Rows gone through for the sake of one retry. */
+const DIVIDED_ROWS_MAX = 200_000;
+
 const IDEMPOTENCY_KEY = /^[\x21-\x7e]{1,128}$/;
 
 /** A request after validation: what will be appended, and what was held back with its reason. */
@@ -34,8 +37,6 @@ export function validateRequest(request: IngestRequest, codec: ViewCodec, nowMs:
   }
   checkProducer(request, codec);
   const latestUs = (nowMs + codec.view.eventTimeAheadMsMax) * 1000;
-  const changes: IngestChange[] = [];
-  const quarantined: QuarantinedChange[] = [];
   for (let index = 0; index < request.changes.length; index++) {
     const change = request.changes[index] as IngestChange;
     const where = `change ${index} of ${codec.view.name}`;
@@ -50,15 +51,39 @@ export function validateRequest(request: IngestRequest, codec: ViewCodec, nowMs:
       if (cause instanceof AntipodeError && cause.where !== undefined) throw cause;
       throw new AntipodeError('ROW_INVALID', cause instanceof Error ? cause.message : String(cause), { where, cause });
     }
-    if (change.eventTimeUs > latestUs) {
-      quarantined.push({
-        index,
-        code: 'ROW_EVENT_TIME_AHEAD',
-        message: `event time is ${Math.round((change.eventTimeUs / 1000 - nowMs) / 1000)} s ahead of now, at most ${codec.view.eventTimeAheadMsMax / 1000} s are allowed`,
-      });
-    } else changes.push(change);
+  }
+  return heldBackAfter(latestUs, request, codec, nowMs);
+}
+
+/** The rows up to an event time, and those beyond it as held back. */
+function heldBackAfter(latestUs: number, request: IngestRequest, codec: ViewCodec, nowMs: number): ValidatedRequest {
+  const changes: IngestChange[] = [];
+  const quarantined: QuarantinedChange[] = [];
+  for (const [index, change] of request.changes.entries()) {
+    if (change.eventTimeUs <= latestUs) changes.push(change);
+    else {
+      const aheadSeconds = Math.round((change.eventTimeUs / 1000 - nowMs) / 1000);
+      const message = `event time is ${aheadSeconds} s ahead of now, at most ${codec.view.eventTimeAheadMsMax / 1000} s are allowed`;
+      quarantined.push({ index, code: 'ROW_EVENT_TIME_AHEAD', message });
+    }
   }
   return { changes, quarantined };
+}
+
+/**
+ * How an earlier try of the same valid request may have been divided, the likeliest first: what lies too far ahead depends on
+ * when and by which clock that was asked. Of a request with very many event times only some divisions are given.
+ */
+export function* otherDivisions(request: IngestRequest, codec: ViewCodec, nowMs: number): Generator<ValidatedRequest> {
+  const latestUs = (nowMs + codec.view.eventTimeAheadMsMax) * 1000;
+  const times = [...new Set(request.changes.map(({ eventTimeUs }) => eventTimeUs))];
+  const distance = (timeUs: number): number => Math.abs(timeUs - latestUs);
+  const admitted = request.changes.filter(({ eventTimeUs }) => eventTimeUs <= latestUs).length;
+  const divisions = Math.max(1, Math.floor(DIVIDED_ROWS_MAX / Math.max(1, request.changes.length)));
+  for (const cutUs of times.sort((a, b) => distance(a) - distance(b)).slice(0, divisions)) {
+    const division = heldBackAfter(cutUs, request, codec, nowMs);
+    if (division.changes.length !== admitted) yield division;
+  }
 }
 
 function checkPartialRow(change: IngestChange, features: readonly number[], codec: ViewCodec, where: string): void {
