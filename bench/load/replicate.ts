@@ -60,6 +60,8 @@ export interface Paced {
 
 const VISIBLE_MS_MAX = 120_000;
 const SEEN_POLL_MS = 2;
+/** Between two looks for the probe: what lags are exact to. More looks would take what is measured its processor time. */
+const LOOK_PERIOD_MS = 0.5;
 const VERIFIED_KEYS = 500;
 /** Histograms count whole microseconds. */
 const US_PER_MS = 1000;
@@ -164,6 +166,7 @@ async function paced({
   let inFlight = 0;
   let lateMs = 0;
   let asking = false;
+  let lookMs = 0;
   let maxMs = 0;
   await new Promise<void>((resolve, reject) => {
     const ticker = new Ticker(() => {
@@ -175,10 +178,11 @@ async function paced({
           inFlight -= 1;
         }, fail);
       }
-      if (!asking && shown < sent) look();
+      if (!asking && shown < sent && now >= lookMs) look();
     });
     const look = (): void => {
       asking = true;
+      lookMs = nowMs() + LOOK_PERIOD_MS;
       system.seen(0).then((value) => {
         asking = false;
         const now = nowMs();
