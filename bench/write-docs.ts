@@ -7,7 +7,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { barChart } from './lib/chart.ts';
-import { type Cell, type Report, shown } from './lib/report.ts';
+import { type Cell, figureName, type Report, shown } from './lib/report.ts';
 
 const READING = fileURLToPath(new URL('reading.md', import.meta.url));
 const DOCS = fileURLToPath(new URL('../docs', import.meta.url));
@@ -73,7 +73,7 @@ function suite(report: Report, name: string): string {
   const rows = cells.map((cell) => [
     cell.case,
     cell.contender,
-    cell.metric.endsWith(cell.unit) ? cell.metric : `${cell.metric}, ${cell.unit}`,
+    figureName(cell),
     shown(cell.value.median),
     cell.value.rounds === 1 ? '' : `${shown(cell.value.min)} .. ${shown(cell.value.max)}`,
   ]);
@@ -93,7 +93,7 @@ function document(report: Report): string {
   return `${[
     '# Performance',
     '<!-- Written by bench/write-docs.ts from a report of `npm run bench`; the reading is bench/reading.md. -->',
-    `Measured ${report.startedAt.slice(0, 10)} in one run of ${Math.round(report.seconds / 60)} minutes: ${machine.join(', ')}; ${versions.join(', ')}. How, and what it does not show: [bench/README.md](../bench/README.md).`,
+    `Measured ${report.startedAt.slice(0, 10)} in one run of ${Math.ceil(report.seconds / 60)} minutes: ${machine.join(', ')}; ${versions.join(', ')}. How, and what it does not show: [bench/README.md](../bench/README.md).`,
     readFileSync(READING, 'utf8').trim(),
     '## Goals',
     goals(report),

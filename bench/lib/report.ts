@@ -104,6 +104,11 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return [line(head), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
+/** What a figure is, with its unit. */
+export function figureName({ metric, unit }: Cell): string {
+  return metric.endsWith(unit) ? metric : `${metric}, ${unit}`;
+}
+
 /** The cells of a suite, a line each. */
 export function cellTable(cells: readonly Cell[]): string {
   return table(
@@ -111,7 +116,7 @@ export function cellTable(cells: readonly Cell[]): string {
     cells.map((cell) => [
       cell.case,
       cell.contender,
-      `${cell.metric} (${cell.unit})`,
+      figureName(cell),
       shown(cell.value.median),
       shown(cell.value.min),
       shown(cell.value.max),

@@ -41,6 +41,7 @@ interface Settings {
   readonly otherKeys: number;
   readonly feastKeys: number;
   readonly seconds: number;
+  readonly warmSeconds: number;
   readonly long: boolean;
 }
 
@@ -49,6 +50,7 @@ const FULL: Settings = {
   otherKeys: 200_000,
   feastKeys: 20_000,
   seconds: 5,
+  warmSeconds: 2,
   long: true,
 };
 const QUICK: Settings = {
@@ -56,6 +58,7 @@ const QUICK: Settings = {
   otherKeys: 5_000,
   feastKeys: 1_000,
   seconds: 1,
+  warmSeconds: 0.5,
   long: false,
 };
 
@@ -103,6 +106,9 @@ class ServeSuite {
     const views = this.#settings.long ? [...NARROW_VIEWS, WIDE_VIEW] : [ONE_VIEW[0], WIDE_VIEW];
     const { stage, own } = await this.#stage(1, views);
     const constant = await this.#constant(own, TEN_BY_TEN);
+    // Some ten thousand requests pass until a process runs its best code.
+    this.#run.progress('warming up');
+    for (const it of [own, constant]) await this.#throughput(it, TEN_BY_TEN);
     await this.#againstConstant(own, constant);
     await this.#shapes(own);
     await this.#applying(stage, own);
@@ -173,7 +179,7 @@ class ServeSuite {
       generations: [FILLED, APPLIED],
       connections: CONNECTIONS,
       seconds: this.#settings.seconds,
-      warmSeconds: Math.min(1, this.#settings.seconds / 2),
+      warmSeconds: this.#settings.warmSeconds,
     };
   }
 
@@ -235,10 +241,10 @@ class ServeSuite {
   async #applying(stage: Stage, own: Contestant): Promise<void> {
     const quiet: Latency[] = [];
     const busy: Latency[] = [];
-    const { seconds, keys } = this.#settings;
+    const { seconds, warmSeconds, keys } = this.#settings;
     const rounds = this.#run.rounds(ROUNDS);
     const writer = await this.#writer(stage, ONE_VIEW[0], APPLIED_IN_FLIGHT);
-    const rows = Math.ceil(APPLIED_ROWS_PER_SECOND * (seconds + 3));
+    const rows = Math.ceil(APPLIED_ROWS_PER_SECOND * (seconds + warmSeconds + 2));
     for (let round = 0; round < rounds; round++) {
       this.#run.progress(`latency, round ${round + 1}: quiet`);
       quiet.push(await this.#latency(own, TEN_BY_TEN, REQUESTS_PER_SECOND));
