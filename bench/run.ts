@@ -4,6 +4,7 @@
 //   npm run bench -- replicate serve                some suites
 //   npm run bench -- --quick                        small and short, to see that all of it works and answers are right
 //   npm run bench -- --json FILE --compare BASE     writes what it found, and names what is worse than in another such file
+//   npm run bench -- serve --quick --profile DIR    and then bench/top.ts DIR: where the time goes
 //
 // Exit code 0: everything ran and every answer was right, whatever the times. 1: not. 2: it was not called rightly.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -14,7 +15,7 @@ import { installNothing } from './lib/programs.ts';
 import { cellTable, goalTable, type Report, Results, regressions } from './lib/report.ts';
 import { realRows } from './lib/rows.ts';
 import { Scope, WrongAnswer } from './lib/scope.ts';
-import { newProject } from './lib/stage.ts';
+import { newProject, profileInto } from './lib/stage.ts';
 import { failover } from './suites/failover.ts';
 import { footprint } from './suites/footprint.ts';
 import { replicate } from './suites/replicate.ts';
@@ -27,13 +28,14 @@ const SUITES: Readonly<Record<string, Suite>> = { replicate, serve, failover, fo
 const TOLERANCE = 0.15;
 const GIB = 1024 ** 3;
 
-const USAGE = `npm run bench -- [suite…] [--json FILE] [--quick] [--rounds N] [--compare BASE]
+const USAGE = `npm run bench -- [suite…] [--json FILE] [--quick] [--rounds N] [--compare BASE] [--profile DIR]
 
 Suites: ${Object.keys(SUITES).join(', ')}; all of them by default.
   --json FILE      write cells, goals, versions and settings to FILE
   --quick          small and short, with the peers that are installed: checks answers, its times mean little
   --rounds N       rounds of the cells that goals are made of, instead of the 5 that count
   --compare BASE   name the figures that are more than ${TOLERANCE * 100} % worse than in BASE, a file that --json wrote
+  --profile DIR    CPU profiles of our processes, for bench/top.ts; they cost time, so figures of such a run do not count
   --help           this text
 `;
 
@@ -55,6 +57,7 @@ function options(): Options {
       quick: { type: 'boolean', default: false },
       rounds: { type: 'string' },
       compare: { type: 'string' },
+      profile: { type: 'string' },
       help: { type: 'boolean', default: false, short: 'h' },
     },
   });
@@ -67,6 +70,7 @@ function options(): Options {
   // Read first: a run of an hour must not end with a misspelt name.
   const base = values.compare === undefined ? undefined : readReport(values.compare);
   const rounds = values.rounds === undefined ? undefined : Number(values.rounds);
+  if (values.profile !== undefined) profileInto(values.profile);
   if (rounds !== undefined && !(Number.isInteger(rounds) && rounds >= 1))
     throw new Misuse('--rounds takes a number from 1.');
   return { suites: positionals, json: values.json, quick: values.quick, rounds, base };
@@ -145,6 +149,9 @@ async function main(): Promise<number> {
   );
   return 0;
 }
+
+// Processes of ours end with this one; the exit of this one ends those of others.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
 
 try {
   process.exitCode = await main();

@@ -51,6 +51,12 @@ export function versionOf(path: string, argument = '--version'): string {
   return `${stdout}${stderr}`.trim().split('\n')[0] ?? '';
 }
 
+const running = new Set<ChildProcess>();
+// Whatever ends this process, an interrupt included: nobody else would end them.
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** A server of somebody else, started for a suite and ended with it. */
 export class Server {
   readonly #process: ChildProcess;
@@ -58,7 +64,13 @@ export class Server {
 
   private constructor(child: ChildProcess) {
     this.#process = child;
-    this.#ended = new Promise((resolve) => child.once('close', () => resolve()));
+    running.add(child);
+    this.#ended = new Promise((resolve) => {
+      child.once('close', () => {
+        running.delete(child);
+        resolve();
+      });
+    });
   }
 
   /** Resolves when it accepts connections on the port. */

@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { loadProject, type Project } from '#adapters/project-files/load-project';
 import { ProjectPaths } from '#cli/project/project-paths';
 import { clientToken } from '#cli/project/tokens';
@@ -21,6 +21,13 @@ export interface StageOptions {
   readonly acknowledge?: 'local' | number;
   readonly leaseMs?: number;
   readonly marginMs?: number;
+}
+
+let profileFolder: string | undefined;
+
+/** From now on the processes of stages write CPU profiles when they end, into a folder for each node. */
+export function profileInto(folder: string): void {
+  profileFolder = resolve(folder);
 }
 
 /** Where a process finds what it needs of a stage. */
@@ -74,6 +81,11 @@ ${links.length === 0 ? '' : `links:\n${links.join('')}`}namespaces:
   return folder;
 }
 
+function environmentOf(node: string): Readonly<Record<string, string>> {
+  if (profileFolder === undefined) return {};
+  return { NODE_OPTIONS: `--cpu-prof --cpu-prof-dir=${join(profileFolder, node)}` };
+}
+
 /** Regions of ours on this machine, as `antipode up` runs them: processes, mutual TLS, fsync, tokens. */
 export class Stage {
   readonly topology: Topology;
@@ -93,7 +105,7 @@ export class Stage {
     const lines = options.lines === true ? new Lines() : undefined;
     if (lines !== undefined) scope.defer(() => lines.end());
     const folder = await newProject(scope, options, lines);
-    const topology = new Topology({ project: await loadProject(folder), autoRestart: false });
+    const topology = new Topology({ project: await loadProject(folder), autoRestart: false, env: environmentOf });
     scope.defer(() => topology.stop());
     const beganMs = performance.now();
     await topology.start();
