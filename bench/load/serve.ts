@@ -3,6 +3,7 @@ import { createHistogram } from 'node:perf_hooks';
 import { loadProject } from '#adapters/project-files/load-project';
 import { serveCalls } from '../lib/child.ts';
 import { nowMs } from '../lib/http-socket.ts';
+import { cpuSeconds } from '../lib/process-usage.ts';
 import { type Row, RowMaker } from '../lib/rows.ts';
 import type { Endpoint } from '../lib/stage.ts';
 import { seeded } from '../lib/stats.ts';
@@ -31,6 +32,8 @@ export interface ReadRun {
   /** What may be read of a key is what one of these generations wrote. */
   readonly generations: readonly number[];
   readonly connections: number;
+  /** Processes of the server, whose processor time is counted with the requests. */
+  readonly pids: readonly number[];
   readonly seconds: number;
   readonly warmSeconds: number;
 }
@@ -38,6 +41,7 @@ export interface ReadRun {
 export interface Throughput {
   readonly requests: number;
   readonly seconds: number;
+  readonly serverCpuSeconds: number;
   /** Processor time of this load: near `seconds`, the load was the limit. */
   readonly loadCpuSeconds: number;
   readonly answerBytes: number;
@@ -131,7 +135,7 @@ class Reading {
   }
 }
 
-/** Every connection asks again as soon as it was answered. */
+/** Every connection asks again as soon as it was answered. Requests count by when they were answered. */
 async function closedLoop(run: ReadRun): Promise<Throughput> {
   const reading = new Reading(run, 50);
   try {
@@ -139,32 +143,47 @@ async function closedLoop(run: ReadRun): Promise<Throughput> {
     const countFromMs = nowMs() + run.warmSeconds * 1000;
     const endMs = countFromMs + run.seconds * 1000;
     let requests = 0;
-    let cpu = process.cpuUsage();
-    let counting = false;
+    let began: Usage | undefined;
+    let ended: Usage | undefined;
     const lane = async (connection: ReadConnection): Promise<void> => {
       for (;;) {
         await reading.ask(connection);
         const now = nowMs();
-        if (now >= endMs) return;
+        if (now >= endMs) {
+          ended ??= usageOf(run.pids);
+          return;
+        }
         if (now < countFromMs) continue;
-        if (!counting) cpu = process.cpuUsage();
-        counting = true;
+        began ??= usageOf(run.pids);
         requests += 1;
       }
     };
     await Promise.all(reading.connections.map(lane));
-    const seconds = (nowMs() - countFromMs) / 1000;
-    const { user, system } = process.cpuUsage(cpu);
+    if (began === undefined || ended === undefined || requests === 0)
+      throw new Error(`no request was answered in ${run.seconds} s`);
     reading.verify();
     return {
       requests,
-      seconds,
-      loadCpuSeconds: (user + system) / US_PER_SECOND,
+      seconds: run.seconds,
+      serverCpuSeconds: (ended.server - began.server) * (run.seconds / (ended.atSeconds - began.atSeconds)),
+      loadCpuSeconds: ended.load - began.load,
       answerBytes: reading.answerBytes,
     };
   } finally {
     reading.close();
   }
+}
+
+/** Processor time until now, seconds. */
+interface Usage {
+  readonly server: number;
+  readonly load: number;
+  readonly atSeconds: number;
+}
+
+function usageOf(pids: readonly number[]): Usage {
+  const { user, system } = process.cpuUsage();
+  return { server: cpuSeconds(pids), load: (user + system) / US_PER_SECOND, atSeconds: nowMs() / 1000 };
 }
 
 /** Requests at random times at a mean rate, whatever became of those before. */

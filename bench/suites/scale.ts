@@ -175,6 +175,7 @@ async function readLatency(reader: Child, stage: Stage, keys: number, seconds: n
     spread: 'uniform',
     generations: [1, 2],
     connections: CONNECTIONS,
+    pids: [],
     seconds,
     warmSeconds: Math.min(1, seconds / 2),
     requestsPerSecond: REQUESTS_PER_SECOND,

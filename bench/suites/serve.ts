@@ -1,7 +1,6 @@
 // How fast a region answers reads, alone and while it applies rows, against its peers.
 import type { SuiteRun } from '../lib/bench.ts';
 import { Child } from '../lib/child.ts';
-import { cpuSeconds } from '../lib/process-usage.ts';
 import { NARROW_VIEWS, WIDE_VIEW } from '../lib/rows.ts';
 import { Scope, sleep } from '../lib/scope.ts';
 import { Stage } from '../lib/stage.ts';
@@ -178,6 +177,7 @@ class ServeSuite {
       spread,
       generations: [FILLED, APPLIED],
       connections: CONNECTIONS,
+      pids: it.pids(),
       seconds: this.#settings.seconds,
       warmSeconds: this.#settings.warmSeconds,
     };
@@ -185,13 +185,12 @@ class ServeSuite {
 
   /** One round of throughput: requests a second, and a second of processor time. */
   async #throughput(it: Contestant, shape: ReadShape, spread: 'uniform' | 'zipf' = 'uniform'): Promise<Rates> {
-    const pids = it.pids();
-    const before = cpuSeconds(pids);
-    const beganMs = performance.now();
     const result = (await this.#load.call('closedLoop', this.#readRun(it, shape, spread))) as Throughput;
-    const cores = (cpuSeconds(pids) - before) / ((performance.now() - beganMs) / 1000);
-    const perSecond = result.requests / result.seconds;
-    return { perSecond, perCpuSecond: perSecond / cores, loadCores: result.loadCpuSeconds / result.seconds };
+    return {
+      perSecond: result.requests / result.seconds,
+      perCpuSecond: result.requests / result.serverCpuSeconds,
+      loadCores: result.loadCpuSeconds / result.seconds,
+    };
   }
 
   async #latency(it: Contestant, shape: ReadShape, requestsPerSecond: number): Promise<Latency> {
