@@ -99,6 +99,9 @@ suite('the antipode command', () => {
     assert.deepEqual(conflicts, [], 'one hub made all writes');
     assert.match((await run('conflicts', '--counts')).stdout, /^MET BY +VIEW +BETWEEN/);
 
+    const narrowed = await run('conflicts', '--counts', '--key', '{}', '--since', '1h', '--limit', '5');
+    assert.deepEqual([narrowed.code, /--key, --since, --limit/.test(narrowed.stderr)], [2, true]);
+
     const unasked = await run('failover', 'default', '--to', 'eu-west');
     assert.deepEqual([unasked.code, /Add --yes/.test(unasked.stderr)], [2, true]);
     const moved = await run('failover', 'default', '--to', 'eu-west', '--yes', '--json');

@@ -5,6 +5,7 @@ import { parseStreamKey } from '#core/model/stream';
 import { Applier } from '#region/apply/applier';
 import type { ConflictLedger } from '#region/apply/conflict-ledger';
 import { queryConflicts } from '#region/apply/conflict-query';
+import { ConflictTotals } from '#region/apply/conflict-totals';
 import { ConflictWatch } from '#region/apply/conflict-watch';
 import { IdempotencyCollector } from '#region/apply/idempotency-collector';
 import { Projection } from '#region/apply/projection';
@@ -157,10 +158,11 @@ export class Region implements RegionEngine {
         'warning',
         'the online store is not complete; it is built again from the logs',
       );
-    const conflicts = new ConflictWatch({ store, namespaces: this.#logs });
-    this.#conflicts = conflicts;
-    const projection = new Projection({ store, random });
+    const totals = new ConflictTotals({ store, journal, namespaces: this.#logs });
+    const projection = new Projection({ store, random, outliving: totals });
     await projection.begin();
+    const conflicts = new ConflictWatch({ store, totals, namespaces: this.#logs });
+    this.#conflicts = conflicts;
     const applier = new Applier({
       projection,
       region: this.region,
@@ -203,6 +205,7 @@ export class Region implements RegionEngine {
       ...this.#ports,
       region: this.region,
       applier,
+      conflicts,
       links,
       views: this.#views,
       events: this.#events,
@@ -280,6 +283,7 @@ export class Region implements RegionEngine {
     }
     await this.#links?.stop();
     await this.#applier?.stop();
+    await this.#conflicts?.totals.save();
     // Notes of links that ended with the stop come first: the last entry is the one that the last anchor names.
     await this.#audit.settled();
     await this.#audit.append(this.region, 'region-stopped', {});

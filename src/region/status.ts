@@ -24,7 +24,7 @@ export interface RegionStatus {
     readonly errors: number;
     readonly requestsPerSecond: number;
   };
-  /** Conflicts and lost writes by view, since the store was last built. */
+  /** Conflicts and lost writes by view, since this region has its disks. */
   readonly conflicts: readonly ConflictCount[];
   /** The most recent events, newest last, at most 200. */
   readonly events: readonly RegionEvent[];
@@ -157,7 +157,7 @@ export interface TailStatus {
   readonly replayed: number;
 }
 
-/** What this region counted in one view since its store was last built. */
+/** What this region counted in one view since it has its disks, whatever became of its store. */
 export interface ConflictCount {
   readonly view: string;
   /** Writes that lost: a value that was not made knowing them stayed, or took their place. */

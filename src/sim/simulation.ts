@@ -403,7 +403,9 @@ export class Simulation {
       violations: this.violations,
       wallMs: () => readWall(machine.wall, this.kernel.nowMs),
       freshness: this.#freshness,
-      conflicts: new ConflictHistory({ archive: this.#archive, views: this.#views }),
+      conflicts: new ConflictHistory({
+        ...{ region: name, archive: this.#archive, views: this.#views, knobs, violations: this.violations },
+      }),
       members: knobs.regions,
       seen: (stream) =>
         Math.max(this.control.reported(stream), ...this.regions.map((each) => logOf(each).head(stream).seq)),

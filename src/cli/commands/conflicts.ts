@@ -11,7 +11,7 @@ import {
   runCommand,
   wholeNumber,
 } from '../command.ts';
-import { EXIT } from '../exit-codes.ts';
+import { EXIT, UsageError } from '../exit-codes.ts';
 import { printError } from '../print-error.ts';
 import { clientsOf } from '../project/clients.ts';
 import type { ListedConflict, RegionClient } from '../region-client.ts';
@@ -54,9 +54,13 @@ export function addConflictsCommand(program: Command): void {
         duration,
       )
       .option('--limit <conflicts>', 'show at most so many', wholeNumber({ min: 1, max: 100_000 }), CONFLICTS_SHOWN)
-      .option('--counts', 'show how many there were, of each view and pair of regions, and how many writes lost', false)
+      .option(
+        '--counts',
+        'show how many there were since the region has its disks, of each view and pair of regions, and how many writes lost; with --view, --pair and --region alone',
+        false,
+      )
       .option('--region <name>', 'what this region alone met')
-      .action((options: ConflictsOptions) => runCommand(options, () => conflicts(options))),
+      .action((options: ConflictsOptions, command: Command) => runCommand(options, () => conflicts(options, command))),
   );
 }
 
@@ -66,7 +70,19 @@ function duration(text: string): number {
   throw new InvalidArgumentError('expected a duration such as 90s, 10m or 7d.');
 }
 
-async function conflicts(options: ConflictsOptions): Promise<number> {
+/** Counters are by view and pair of regions, over all keys and all the time: other conditions would be passed over in silence. */
+function refuseWithCounts(command: Command): void {
+  const given = ['key', 'since', 'limit'].filter((name) => command.getOptionValueSource(name) === 'cli');
+  if (given.length === 0) return;
+  const names = given.map((name) => `--${name}`).join(', ');
+  throw new UsageError(
+    `--counts cannot go together with ${names}: conflicts are counted by view and pair of regions alone.`,
+    'Leave out --counts to list conflicts, or narrow the counters with --view, --pair and --region.',
+  );
+}
+
+async function conflicts(options: ConflictsOptions, command: Command): Promise<number> {
+  if (options.counts) refuseWithCounts(command);
   const { project, paths } = await openNamedProject(options);
   const clients = await clientsOf(project, paths, 'read', options.region);
   return options.counts ? showCounts(clients, options) : showConflicts(clients, options);

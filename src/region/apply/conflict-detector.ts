@@ -7,7 +7,7 @@ import { assert } from '#core/errors';
 import type { MergeDecision } from '#core/merge/decision';
 import type { Resolver } from '#core/model/feature-view';
 import { stampLength } from '#core/model/stamp';
-import { parseStreamKey, type StreamId, type StreamKey, streamKey } from '#core/model/stream';
+import { parseStreamKey, type StreamId, streamKey } from '#core/model/stream';
 import { type ChangeHistory, vectorOf } from '#region/apply/change-history';
 import {
   CONFLICT_OVERHEAD_BYTES,
@@ -16,20 +16,28 @@ import {
   type ConflictWinner,
 } from '#region/apply/conflict-entry';
 import type { ConflictBatch } from '#region/apply/conflict-ledger';
-import { type AppliedVector, knows, type PlacedChange, relationOf } from '#region/apply/conflict-relation';
+import {
+  type AppliedVector,
+  type ChangePlace,
+  knows,
+  type PlacedChange,
+  relationOf,
+} from '#region/apply/conflict-relation';
+import { metWithin } from '#region/apply/conflict-totals';
 
 /** Bytes of values that the entries of one transaction keep; those beyond it keep ids and stamps. */
 const BATCH_VALUE_BYTES_MAX = 4 * 1024 * 1024;
 
-/** Rows of one frame within a batch. */
+/** Rows of one frame within a batch, or one copied row. */
 interface Span {
   readonly firstRow: number;
-  readonly frame: Frame;
+  /** Undefined when the row was copied: all that is known of its change is its id. */
+  readonly frame: Frame | undefined;
   readonly codec: ViewCodec;
-  readonly id: StreamId;
+  readonly id: Pick<StreamId, 'namespace' | 'partition'>;
   readonly rule: string;
-  /** Stream of the change ids; not the frame's own when it replays. */
-  readonly stream: StreamKey;
+  /** None of its changes can be in the totals that the store began with. */
+  readonly fresh: boolean;
   /** Made from the frame when the first row needs it. */
   vector: AppliedVector | undefined;
 }
@@ -52,24 +60,38 @@ interface Verdict {
 export class ConflictDetector {
   readonly #history: ChangeHistory;
   readonly #batch: ConflictBatch;
+  readonly #counted: readonly AppliedVector[];
   readonly #spans: Span[] = [];
   #span = 0;
   #valueBytes = 0;
   #rows = 0;
 
-  constructor(options: { history: ChangeHistory; batch: ConflictBatch }) {
+  constructor(options: {
+    history: ChangeHistory;
+    batch: ConflictBatch;
+    /** Pairs of changes that are both within one of these are counted already. */
+    counted: readonly AppliedVector[];
+  }) {
     this.#history = options.history;
     this.#batch = options.batch;
+    this.#counted = options.counted;
   }
 
   /** The rows from `firstRow` on, as many as the frame has changes, come from this frame. Frames in order. */
   frame(frame: Frame, codec: ViewCodec, firstRow: number): void {
-    const stream = frame.replay?.original.stream ?? frame.stream;
     const id = parseStreamKey(frame.stream);
     assert(id !== undefined, `stream key ${frame.stream}`);
-    const rule = ruleText(codec.view.resolver);
-    this.#spans.push({ firstRow, frame, codec, id, rule, stream, vector: undefined });
+    const fresh =
+      frame.replay === null && this.#counted.every((vector) => frame.from >= (vector.get(frame.stream) ?? 0));
+    this.#spans.push({ firstRow, frame, codec, id, rule: ruleText(codec.view.resolver), fresh, vector: undefined });
     this.#rows = firstRow + frame.to - frame.from;
+  }
+
+  /** The row at `index` is a copy of a peer's. */
+  copied(index: number, codec: ViewCodec, id: Span['id']): void {
+    const rule = ruleText(codec.view.resolver);
+    this.#spans.push({ firstRow: index, frame: undefined, codec, id, rule, fresh: false, vector: undefined });
+    this.#rows = index + 1;
   }
 
   /** Upper bound of what the ledger may write for these frames. Neighbouring entries share the pages they lie on. */
@@ -93,7 +115,8 @@ export class ConflictDetector {
     if (!holdsCell(stored, 0, stored.length) || !holdsCell(incoming, 0, incoming.length)) return;
     const winner = decision === 'keep' ? 'stored' : decision === 'replace' ? 'incoming' : 'merged';
     if (sameIncarnation(stored, 0, incoming, 0)) {
-      if (lostInStream(winner, stored, 0, incoming, 0)) this.#batch.superseded(span.codec.view.name);
+      if (lostInStream(winner, stored, 0, incoming, 0) && !this.#isCounted(span, Buffer.from(stored), 0, incoming, 0))
+        this.#batch.superseded(span.codec.view.name);
       return;
     }
     this.#compare(span, key, Buffer.from(stored), incoming, [{ winner, storedAt: 0, incomingAt: 0, feature: null }]);
@@ -107,18 +130,22 @@ export class ConflictDetector {
     if (before === undefined || offered === undefined) return;
     const after = typeof decision === 'string' ? undefined : cellSpans(decision, view.features.length);
     const byChange = new Map<string, Verdict[]>();
+    // Only what the totals may hold is looked up here.
+    const kept = span.fresh ? stored : Buffer.from(stored);
     let lost = false;
     for (let feature = 0; feature < view.features.length; feature++) {
       const [storedAt, storedEnd] = [before[2 * feature] as number, before[2 * feature + 1] as number];
       const [incomingAt, incomingEnd] = [offered[2 * feature] as number, offered[2 * feature + 1] as number];
-      if (!holdsCell(stored, storedAt, storedEnd) || !holdsCell(incoming, incomingAt, incomingEnd)) continue;
-      if (stored.compare(incoming, incomingAt, incomingEnd, storedAt, storedEnd) === 0) continue;
+      if (!holdsCell(kept, storedAt, storedEnd) || !holdsCell(incoming, incomingAt, incomingEnd)) continue;
+      if (kept.compare(incoming, incomingAt, incomingEnd, storedAt, storedEnd) === 0) continue;
       const winner = cellWinner();
-      if (sameIncarnation(stored, storedAt, incoming, incomingAt)) {
-        lost ||= lostInStream(winner, stored, storedAt, incoming, incomingAt);
+      if (sameIncarnation(kept, storedAt, incoming, incomingAt)) {
+        lost ||=
+          lostInStream(winner, kept, storedAt, incoming, incomingAt) &&
+          !this.#isCounted(span, kept, storedAt, incoming, incomingAt);
         continue;
       }
-      const { origin, incarnation, seq } = readChangeId(stored, storedAt);
+      const { origin, incarnation, seq } = readChangeId(kept, storedAt);
       const name = `${origin}/${incarnation}/${seq}`;
       const verdicts = byChange.get(name);
       const verdict = { winner, storedAt, incomingAt, feature };
@@ -129,14 +156,14 @@ export class ConflictDetector {
         if (decision === 'keep') return 'stored';
         if (decision === 'replace' || after === undefined) return 'incoming';
         const [start, end] = [after[2 * feature] as number, after[2 * feature + 1] as number];
-        if (stored.compare(decision as Buffer, start, end, storedAt, storedEnd) === 0) return 'stored';
+        if (kept.compare(decision as Buffer, start, end, storedAt, storedEnd) === 0) return 'stored';
         return incoming.compare(decision as Buffer, start, end, incomingAt, incomingEnd) === 0 ? 'incoming' : 'merged';
       }
     }
     if (lost) this.#batch.superseded(view.name);
     if (byChange.size === 0) return;
-    const kept = Buffer.from(stored);
-    for (const verdicts of byChange.values()) this.#compare(span, key, kept, incoming, verdicts);
+    const copy = Buffer.from(kept);
+    for (const verdicts of byChange.values()) this.#compare(span, key, copy, incoming, verdicts);
   }
 
   /** Two changes of different streams; the verdicts are of the same two. `stored` is a copy: looking up overwrites the original. */
@@ -144,15 +171,17 @@ export class ConflictDetector {
     const [first] = verdicts;
     assert(first !== undefined, 'a comparison compares something');
     const theirs = readChangeId(stored, first.storedAt);
-    const storedStream = streamKey({ ...span.id, origin: theirs.origin, incarnation: theirs.incarnation });
-    const here = this.#incoming(span, readChangeId(incoming, first.incomingAt).seq);
-    const there = this.#history.locate({ stream: storedStream, seq: theirs.seq });
-    this.#countLosses(span, there, here, verdicts);
+    const ours = readChangeId(incoming, first.incomingAt);
+    const here = this.#incoming(span, incoming, first.incomingAt);
+    const there = this.#history.locate(placeOf(span, stored, first.storedAt));
+    const counted = !span.fresh && metWithin(this.#counted, there, here);
+    // A copy brings again what is here; it met then.
+    if (counted && span.frame === undefined) return;
+    if (!counted) this.#countLosses(span, there, here, verdicts);
     const relation = relationOf(there, here);
     if (relation !== 'concurrent' && relation !== 'undecidable') return;
-    const origins = [theirs.origin, parseStreamKey(span.stream)?.origin ?? ''] as const;
     const features = verdicts.flatMap(({ feature }) => (feature === null ? [] : [feature]));
-    this.#batch.conflict(span.codec.view.name, origins, {
+    const entry = {
       version: span.codec.view.version,
       key: Buffer.from(key.subarray(ROW_KEY_PREFIX_BYTES)),
       kind: relation,
@@ -161,7 +190,15 @@ export class ConflictDetector {
       features,
       stored: this.#cell(there, stored, first.storedAt, span.codec, features),
       incoming: this.#cell(here, incoming, first.incomingAt, span.codec, features),
-    });
+    };
+    this.#batch.conflict(span.codec.view.name, [theirs.origin, ours.origin], entry, counted);
+  }
+
+  /** Whether the meeting of two changes of one stream is in the totals. `stored` is a copy. */
+  #isCounted(span: Span, stored: Buffer, storedAt: number, incoming: Buffer, incomingAt: number): boolean {
+    if (span.fresh) return false;
+    const there = this.#history.locate(placeOf(span, stored, storedAt));
+    return metWithin(this.#counted, there, this.#incoming(span, incoming, incomingAt));
   }
 
   /** A write lost when what stays was not made knowing it; a merge of both loses nothing. */
@@ -172,11 +209,12 @@ export class ConflictDetector {
       this.#batch.superseded(name);
   }
 
-  #incoming(span: Span, seq: number): PlacedChange {
+  #incoming(span: Span, incoming: Buffer, at: number): PlacedChange {
+    const id = placeOf(span, incoming, at);
     const { frame } = span;
+    if (frame === undefined) return this.#history.locate(id);
     const original = frame.replay?.original;
     span.vector ??= vectorOf(original?.applied ?? frame.applied);
-    const id = { stream: span.stream, seq };
     // Another hub may have appended it before, so all places count.
     const replayedAt = original === undefined ? [] : this.#history.locate(id).replayedAt;
     return { id, replayedAt, applied: span.vector };
@@ -203,6 +241,11 @@ export class ConflictDetector {
     assert(span !== undefined && index >= span.firstRow, `row ${index} comes from a frame`);
     return span;
   }
+}
+
+function placeOf(span: Span, value: Buffer, at: number): ChangePlace {
+  const { origin, incarnation, seq } = readChangeId(value, at);
+  return { stream: streamKey({ ...span.id, origin, incarnation }), seq };
 }
 
 /** Cells of one key and incarnation are of one stream: the partition follows from the key. */

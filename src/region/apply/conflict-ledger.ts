@@ -5,6 +5,8 @@ import {
   decodeConflict,
   encodeConflict,
 } from '#region/apply/conflict-entry';
+import type { AppliedVector } from '#region/apply/conflict-relation';
+import { COUNTS_PREFIX, COVER_KEY, readCover, type ViewTotals } from '#region/apply/conflict-totals';
 import { decodeJsonRecord, encodeJsonRecord } from '#region/apply/records';
 import type { ConflictCount } from '#region/status';
 
@@ -12,22 +14,18 @@ import type { ConflictCount } from '#region/status';
 export const CONFLICTS_KEPT_MAX = 10_000;
 
 const ENTRY_PREFIX = 'conflict/';
-const COUNTS_PREFIX = 'conflict-counts/';
 
 /**
  * Whether a record of the store belongs to the ledger. A copy of the store leaves it out: what the logs bring after the copy
- * was begun is applied again, and would be counted twice.
+ * was begun is applied again, and would be counted twice. The counters come back from the journal.
  */
 export function isOfLedger(key: string): boolean {
-  return key.startsWith(ENTRY_PREFIX) || key.startsWith(COUNTS_PREFIX);
+  return key.startsWith(ENTRY_PREFIX) || key.startsWith(COUNTS_PREFIX) || key === COVER_KEY;
 }
 
-interface Counts {
-  readonly superseded: number;
-  /** Entries written so far: the number of the next one. */
+interface Counts extends ViewTotals {
+  /** Entries written since the store was empty: the number of the next one. */
   readonly entries: number;
-  /** By the two origins in name order with a comma between them: concurrent, undecidable. */
-  readonly pairs: Readonly<Record<string, readonly [number, number]>>;
 }
 
 const NOTHING: Counts = { superseded: 0, entries: 0, pairs: {} };
@@ -40,13 +38,14 @@ export interface NumberedConflict {
 
 /**
  * The conflict ledger of one region (P9.4): counters that never lose count, and the latest entries of each view. Both are
- * records of the online store, written in the transaction that applies the rows, so they tell of exactly what is applied;
- * a store that is built again counts again.
+ * records of the online store, written in the transaction that applies the rows, so they tell of exactly what is applied.
+ * A store that is built again begins with the counters that the journal kept (`ConflictTotals`), and lists anew.
  */
 export class ConflictLedger {
   readonly #store: OnlineReader;
   readonly #keptMax: number;
   #counts = new Map<string, Counts>();
+  #cover: AppliedVector = new Map();
 
   constructor(store: OnlineReader, keptMax: number = CONFLICTS_KEPT_MAX) {
     this.#store = store;
@@ -61,6 +60,12 @@ export class ConflictLedger {
         .records(COUNTS_PREFIX)
         .map(([key, value]) => [key.slice(COUNTS_PREFIX.length), decodeJsonRecord<Counts>(value)]),
     );
+    this.#cover = readCover(this.#store);
+  }
+
+  /** Pairs of changes that are both within it were counted before the store was built. */
+  get cover(): AppliedVector {
+    return this.#cover;
   }
 
   /** Collects what one batch brings. Nothing counts before `commit`. */
@@ -120,13 +125,14 @@ export class ConflictBatch {
     this.keptMax = keptMax;
   }
 
-  conflict(view: string, origins: readonly [string, string], entry: ConflictEntryRecord): void {
+  /** `counted`: it is in the totals already, and only listed. */
+  conflict(view: string, origins: readonly [string, string], entry: ConflictEntryRecord, counted: boolean): void {
     const counts = this.#of(view);
     const pair = origins[0] <= origins[1] ? `${origins[0]},${origins[1]}` : `${origins[1]},${origins[0]}`;
     this.#changed.set(view, {
       ...counts,
       entries: counts.entries + 1,
-      pairs: { ...counts.pairs, [pair]: counted(counts.pairs[pair] ?? [0, 0], entry.kind) },
+      pairs: counted ? counts.pairs : { ...counts.pairs, [pair]: oneMore(counts.pairs[pair] ?? [0, 0], entry.kind) },
     });
     this.#entries.set(entryKey(view, counts.entries), encodeConflict(entry));
     const oldest = counts.entries - this.keptMax;
@@ -164,6 +170,6 @@ function entryKey(view: string, number: number): string {
   return `${entryPrefix(view)}${String(number).padStart(NUMBER_DIGITS, '0')}`;
 }
 
-function counted([concurrent, undecidable]: readonly [number, number], kind: ConflictKind): readonly [number, number] {
+function oneMore([concurrent, undecidable]: readonly [number, number], kind: ConflictKind): readonly [number, number] {
   return kind === 'concurrent' ? [concurrent + 1, undecidable] : [concurrent, undecidable + 1];
 }

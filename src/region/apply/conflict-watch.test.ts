@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { KvJournal } from '#adapters/kv/kv-journal';
 import { KvOnlineStore } from '#adapters/kv/kv-online-store';
 import { MemoryDisk } from '#adapters/memory/memory-disk';
 import { MemoryKv } from '#adapters/memory/memory-kv';
@@ -8,6 +9,7 @@ import { decodeChanges, encodeChanges } from '#core/codec/changes';
 import { decodeFrame, encodeFrame, type Frame, FULL_CLASS, type ReplaySource } from '#core/codec/frame';
 import { encodeStored } from '#core/codec/stored-value';
 import { ViewCodec } from '#core/codec/view-codec';
+import { AntipodeError } from '#core/errors';
 import type { StreamStanding } from '#core/failover/lease';
 import { ZERO_HASH } from '#core/hash';
 import { mergeOf } from '#core/merge/merge-of';
@@ -17,6 +19,7 @@ import type { LoggedFrame } from '#ports/change-log';
 import type { RowWrite } from '#ports/online-store';
 import { ConflictLedger } from '#region/apply/conflict-ledger';
 import { queryConflicts } from '#region/apply/conflict-query';
+import { ConflictTotals } from '#region/apply/conflict-totals';
 import { ConflictWatch } from '#region/apply/conflict-watch';
 import { ViewRegistry } from '#region/apply/view-registry';
 import { TEST_VIEW } from '#region/testing/in-process.fixture';
@@ -37,7 +40,8 @@ interface Write {
 class Bench {
   readonly codec: ViewCodec;
   readonly registry: ViewRegistry;
-  readonly store = new KvOnlineStore(new MemoryKv(new MemoryDisk()));
+  store = new KvOnlineStore(new MemoryKv(new MemoryDisk()));
+  readonly journal = new KvJournal(new MemoryKv(new MemoryDisk()));
   readonly #logs = new Map<string, LoggedFrame[]>();
   readonly #applied = new Map<string, number>();
   /** What is stored is handed over as LMDB does it: in a buffer that the next read of anything overwrites. */
@@ -63,7 +67,50 @@ class Bench {
         return (this.#logs.get(stream) ?? []).filter(({ to }) => to > after).slice(0, 1);
       },
     };
-    return new ConflictWatch({ store: this.store, namespaces: new Map([['flights', held]]), keptMax });
+    const { store, journal } = this;
+    const namespaces = new Map([['flights', held]]);
+    const totals = new ConflictTotals({ store, journal, namespaces });
+    return new ConflictWatch({ store, totals, namespaces, keptMax });
+  }
+
+  /** Another store, with the rows of a snapshot and the positions at which that began; what came later is applied again. */
+  async rebuild(
+    snapshot: { readonly rows: readonly RowWrite[]; readonly from: ReadonlyMap<string, number> },
+    streams: readonly string[],
+  ): Promise<void> {
+    const records = this.watch.totals.seed();
+    this.store = new KvOnlineStore(new MemoryKv(new MemoryDisk()));
+    await this.store.apply({ rows: snapshot.rows, checkpoints: snapshot.from, records }, () => 'replace');
+    this.#applied.clear();
+    for (const [stream, seq] of snapshot.from) this.#applied.set(stream, seq);
+    this.watch = this.open();
+    for (const stream of streams)
+      for (const frame of this.#logs.get(stream) ?? [])
+        if (frame.to > (this.#applied.get(stream) ?? 0)) await this.apply(frame);
+  }
+
+  /** What a snapshot that is taken now holds. */
+  snapshot(): { readonly rows: readonly RowWrite[]; readonly from: ReadonlyMap<string, number> } {
+    const rows = this.store.scan(Buffer.alloc(0), undefined, 1000).map(([key, value]) => ({ key, value }));
+    return { rows, from: this.store.checkpoints() };
+  }
+
+  /** Takes over the rows of a peer's store, as a backfill does. */
+  async copy(peer: Bench): Promise<void> {
+    const { rows } = peer.snapshot();
+    const watch = this.watch.beginCopy(this.#applied);
+    for (const index of rows.keys()) watch.copied(index, this.codec, { namespace: 'flights', partition: 0 });
+    const merge = mergeOf(this.codec);
+    await this.store.apply(
+      { rows, checkpoints: new Map(), records: new Map(), extra: watch.bound() },
+      (key, stored, incoming, index) => {
+        const decision = merge(stored, incoming);
+        watch.decided(key, stored, incoming, index, decision);
+        return decision;
+      },
+      () => watch.records(),
+    );
+    watch.commit();
   }
 
   /** Makes a frame of one stream that follows what is logged of it. */
@@ -312,4 +359,113 @@ test('under feature granularity only the features that both wrote count, one ent
   assert.deepEqual(bench.listed(), ['concurrent incoming: us-east#1 eu-west#1']);
   const [conflict] = queryConflicts(bench.watch.ledger, bench.registry, { limit: 1 }).conflicts;
   assert.deepEqual(conflict?.features, [0, 1]);
+});
+
+const NOTHING = { rows: [], from: new Map<string, number>() };
+
+/** Two keys that met in the order US, EU, and one that lost within its stream. */
+async function met(): Promise<Bench> {
+  const bench = new Bench();
+  await bench.apply(bench.frame(US, [{ key: 'x', at: 10 }], {}), bench.frame(US, [{ key: 'y', at: 10 }], {}));
+  await bench.apply(bench.frame(US, [{ key: 'y', at: 5 }], {}));
+  await bench.apply(bench.frame(EU, [{ key: 'x', at: 20 }], {}), bench.frame(EU, [{ key: 'y', at: 5 }], {}));
+  return bench;
+}
+
+test('a store that is built again from the logs keeps the totals, in whatever order the streams come', async () => {
+  for (const order of [
+    [US, EU],
+    [EU, US],
+  ]) {
+    const bench = await met();
+    const { counts } = bench;
+    await bench.watch.totals.save();
+    await bench.rebuild(NOTHING, order);
+    assert.deepEqual(bench.counts, counts);
+    assert.equal(bench.listed().length, 2, 'what meets again is listed again');
+    await bench.rebuild(NOTHING, order);
+    assert.deepEqual(bench.counts, counts);
+  }
+});
+
+test('what was counted since the totals were written is counted again from the logs, with either change first', async () => {
+  for (const order of [
+    [US, EU, AP],
+    [AP, EU, US],
+  ]) {
+    const bench = await met();
+    await bench.watch.totals.save();
+    await bench.apply(bench.frame(AP, [{ key: 'x', at: 1 }], {}), bench.frame(AP, [{ key: 'x', at: 0 }], {}));
+    const { counts } = bench;
+    await bench.rebuild(NOTHING, [US, EU, AP]);
+    assert.deepEqual(bench.counts, counts);
+    await bench.rebuild(NOTHING, order);
+    const [count] = bench.watch.ledger.counts();
+    assert.ok((count?.superseded ?? 0) >= 4, 'every write that lost is counted');
+    assert.ok((count?.pairs.length ?? 0) >= 2);
+  }
+});
+
+test('a store that was behind its totals does not write over them, and never shows less once it has caught up', async () => {
+  const bench = await met();
+  await bench.watch.totals.save();
+  const { counts } = bench;
+  await bench.rebuild(NOTHING, [EU]);
+  await bench.watch.totals.save();
+  await bench.rebuild(NOTHING, [US, EU]);
+  assert.deepEqual(bench.counts, counts);
+});
+
+test('a store that is filled from a snapshot keeps the totals; what the logs bring after it counts once', async () => {
+  const bench = await met();
+  const snapshot = bench.snapshot();
+  await bench.watch.totals.write();
+  await bench.apply(bench.frame(AP, [{ key: 'x', at: 1 }], {}), bench.frame(US, [{ key: 'x', at: 30 }], { [EU]: 2 }));
+  const { counts } = bench;
+  // The machine died before the totals were written again.
+  await bench.rebuild(snapshot, [AP, US, EU]);
+  assert.deepEqual(bench.counts, counts);
+  // A copy is fuzzy: its rows reach beyond where it began, up to what the totals tell of.
+  await bench.watch.totals.write();
+  await bench.rebuild({ ...bench.snapshot(), from: snapshot.from }, [AP, US, EU]);
+  assert.deepEqual(bench.counts, counts);
+});
+
+test('a disk that is full, or totals that are the same, cost nothing', async () => {
+  const bench = await met();
+  let writes = 0;
+  const write = bench.journal.write.bind(bench.journal);
+  bench.journal.write = async (operations) => {
+    writes++;
+    await write(operations);
+  };
+  await bench.watch.totals.saveCounted();
+  await bench.watch.totals.saveCounted();
+  await bench.watch.totals.save();
+  assert.equal(writes, 1);
+  await bench.apply(bench.frame(AP, [{ key: 'x', at: 1 }], {}));
+  bench.journal.write = () => {
+    throw new AntipodeError('DISK_FULL', 'no space');
+  };
+  await bench.watch.totals.saveCounted();
+  await assert.rejects(bench.watch.totals.write(), /no space/);
+});
+
+test('rows of a copy that lose, or take the place of others, are counted; what is here already is not', async () => {
+  const bench = await met();
+  const before = bench.watch.ledger.counts()[0];
+  const peer = new Bench();
+  await peer.apply(peer.frame(AP, [{ key: 'x', at: 15 }], {}), peer.frame(AP, [{ key: 'y', at: 40 }], {}));
+  await bench.copy(peer);
+  const [after] = bench.watch.ledger.counts();
+  assert.deepEqual(after?.pairs, [
+    { origins: ['ap-south', 'eu-west'], concurrent: 0, undecidable: 1 },
+    { origins: ['ap-south', 'us-east'], concurrent: 0, undecidable: 1 },
+    ...(before?.pairs ?? []),
+  ]);
+  assert.equal(after?.superseded, (before?.superseded ?? 0) + 2);
+  const same = new Bench();
+  await same.apply(same.frame(US, [{ key: 'x', at: 10 }], {}));
+  await bench.copy(same);
+  assert.deepEqual(bench.watch.ledger.counts()[0], after, 'it met when it was applied');
 });

@@ -6,6 +6,8 @@ import type { OnlineReader } from '#ports/online-store';
 import { ChangeHistory, type HeldStreams } from '#region/apply/change-history';
 import { ConflictDetector } from '#region/apply/conflict-detector';
 import { type ConflictBatch, ConflictLedger } from '#region/apply/conflict-ledger';
+import type { AppliedVector } from '#region/apply/conflict-relation';
+import type { ConflictTotals } from '#region/apply/conflict-totals';
 import { ReplayIndex } from '#region/apply/replay-index';
 
 /** What the counters of the views of one batch may take, bytes: a region knows few others. */
@@ -14,16 +16,19 @@ const COUNTERS_BYTES = 64 * 1024;
 /** Conflicts of one region, as the applier meets them: the detector of each batch, and the ledger they end in. */
 export class ConflictWatch {
   readonly ledger: ConflictLedger;
+  readonly totals: ConflictTotals;
   readonly #replays: ReplayIndex;
   readonly #history: ChangeHistory;
 
   constructor(options: {
     store: OnlineReader;
+    totals: ConflictTotals;
     namespaces: ReadonlyMap<string, HeldStreams>;
     /** Entries kept of each view. */
     keptMax?: number | undefined;
   }) {
     this.ledger = new ConflictLedger(options.store, options.keptMax);
+    this.totals = options.totals;
     this.#replays = new ReplayIndex(options.store);
     this.#history = new ChangeHistory({ namespaces: options.namespaces, replays: this.#replays });
   }
@@ -32,11 +37,23 @@ export class ConflictWatch {
   begin(stream: StreamKey, applied: ReadonlyMap<StreamKey, number>): WatchedBatch {
     this.#replays.begin();
     const batch = this.ledger.begin();
-    const detector = new ConflictDetector({ history: this.#history, batch });
+    const detector = new ConflictDetector({ history: this.#history, batch, counted: [this.ledger.cover] });
     return new WatchedBatch({ detector, batch, replays: this.#replays, alone: isAlone(stream, applied) });
   }
 
-  /** The store was emptied: what is applied again is counted again. */
+  /**
+   * Rows of a peer's store, in a namespace whose streams are applied up to `applied`. What the logs here do not tell of them
+   * makes their meetings undecidable: none is passed over. Pairs that are both applied have met.
+   */
+  beginCopy(applied: AppliedVector): WatchedBatch {
+    this.#replays.begin();
+    const batch = this.ledger.begin();
+    const counted = [this.ledger.cover, new Map(applied)];
+    const detector = new ConflictDetector({ history: this.#history, batch, counted });
+    return new WatchedBatch({ detector, batch, replays: this.#replays, alone: false });
+  }
+
+  /** The store was emptied, and began with the totals. */
   wiped(): void {
     this.ledger.reload();
   }
@@ -66,6 +83,11 @@ export class WatchedBatch {
     this.#detector.frame(frame, codec, rows.firstRow);
     this.#replays.collect(frame, rows.offsetMax, records);
     if (frame.replay !== null) this.#alone = false;
+  }
+
+  /** A copied row, the one at `index`; rows in order. */
+  copied(index: number, codec: ViewCodec, partition: { readonly namespace: string; readonly partition: number }): void {
+    this.#detector.copied(index, codec, partition);
   }
 
   decided(key: Buffer, stored: Buffer, incoming: Buffer, index: number, decision: MergeDecision): void {

@@ -10,6 +10,8 @@ import { beyondSeal } from '#region/retain/snapshot-manifest';
 
 const STREAM = 'flights/0/us-east/00000000000000aa';
 
+const outliving = { save: async () => undefined, seed: () => new Map() };
+
 function logSealedAt(seal: number): NamespaceLog {
   const standing: StreamStanding = { kind: 'sealed', epoch: 1, seal };
   return { namespace: 'flights', standing: () => standing } as unknown as NamespaceLog;
@@ -19,12 +21,12 @@ test('how far copied rows reach counts against a seal as a checkpoint does, over
   const store = new KvOnlineStore(new MemoryKv(new MemoryDisk()));
   let ids = 0;
   const random = { next: () => 0.5, hex: () => `id${ids++}` };
-  const projection = new Projection({ store, random });
+  const projection = new Projection({ store, random, outliving });
   await projection.begin();
   const { id } = projection;
   const records = projection.cover([[STREAM, 50]]);
   await store.apply({ rows: [], checkpoints: new Map([[STREAM, 30]]), records }, () => 'keep');
-  for (const one of [projection, new Projection({ store, random })]) {
+  for (const one of [projection, new Projection({ store, random, outliving })]) {
     one.load();
     assert.equal(one.id, id);
     assert.equal(one.beyondSeal(logSealedAt(50), store.checkpoints()), undefined);
@@ -43,7 +45,7 @@ test('a copy is ruled out by a seal below what it reaches to', () => {
 
 test('a copy that reaches beyond the end of the log is torn until the log has come as far, or a seal says that it will not', async () => {
   const store = new KvOnlineStore(new MemoryKv(new MemoryDisk()));
-  const projection = new Projection({ store, random: { next: () => 0.5, hex: () => 'id' } });
+  const projection = new Projection({ store, random: { next: () => 0.5, hex: () => 'id' }, outliving });
   const records = projection.cover([[STREAM, 50]]);
   await store.apply({ rows: [], checkpoints: new Map([[STREAM, 30]]), records }, () => 'keep');
   projection.load();

@@ -14,6 +14,14 @@ export const RESTORING_KEY = 'restoring';
 export const REACH_PREFIX = 'reach/';
 const READING_PREFIX = 'reading/';
 
+/** What outlives the store. */
+interface Outliving {
+  /** Keeps it, before the store is emptied. */
+  save(): Promise<void>;
+  /** Records with which an empty store begins. */
+  seed(): ReadonlyMap<string, Buffer>;
+}
+
 /**
  * What an online store holds beside what its checkpoints say. Rows that came by a copy (a snapshot, a backfill) were read
  * while their store went on, so they may hold changes above the checkpoint: that far the stream *reaches* here, and a seal
@@ -23,15 +31,17 @@ const READING_PREFIX = 'reading/';
 export class Projection {
   readonly #store: OnlineStore;
   readonly #random: Random;
+  readonly #outliving: Outliving;
   readonly #reach = new Map<StreamKey, number>();
   readonly #readings = new Map<string, Hlc>();
   #id = '';
   /** Fills the empty store from a snapshot, when there is one that may be used. */
   restore: () => Promise<void> = async () => undefined;
 
-  constructor(options: { store: OnlineStore; random: Random }) {
+  constructor(options: { store: OnlineStore; random: Random; outliving: Outliving }) {
     this.#store = options.store;
     this.#random = options.random;
+    this.#outliving = options.outliving;
     this.load();
   }
 
@@ -46,11 +56,11 @@ export class Projection {
     this.#id = this.#store.record(STORE_ID_KEY)?.toString('utf8') ?? '';
   }
 
-  /** Gives a store without identity one. */
+  /** Gives a store without identity one, and what outlives stores. */
   async begin(): Promise<void> {
     if (this.#store.record(STORE_ID_KEY) !== undefined) return;
     const id = this.#random.hex(8);
-    const records = new Map([[STORE_ID_KEY, Buffer.from(id, 'utf8')]]);
+    const records = new Map([...this.#outliving.seed(), [STORE_ID_KEY, Buffer.from(id, 'utf8')]]);
     await this.#store.apply({ rows: [], checkpoints: new Map(), records }, () => 'keep');
     this.#id = id;
   }
@@ -138,6 +148,7 @@ export class Projection {
   async fill(wait: (error: AntipodeError) => Promise<void>): Promise<void> {
     for (;;) {
       try {
+        await this.#outliving.save();
         await this.wipe();
         await this.restore();
         return;

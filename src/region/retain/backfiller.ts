@@ -1,8 +1,11 @@
+import { ROW_KEY_PREFIX_BYTES } from '#core/codec/view-codec';
 import { AntipodeError, toAntipodeError } from '#core/errors';
+import { fnv1a } from '#core/hash';
 import type { StreamKey } from '#core/model/stream';
 import type { Clock } from '#ports/clock';
-import type { OnlineStore } from '#ports/online-store';
+import type { DecideRow, OnlineStore } from '#ports/online-store';
 import type { Applier } from '#region/apply/applier';
+import type { ConflictWatch } from '#region/apply/conflict-watch';
 import type { ViewRegistry } from '#region/apply/view-registry';
 import type { AuditLog } from '#region/audit/audit-log';
 import type { EventList } from '#region/observe/events';
@@ -33,6 +36,8 @@ export class Backfiller {
   readonly #log: NamespaceLog;
   readonly #store: OnlineStore;
   readonly #applier: Applier;
+  readonly #conflicts: ConflictWatch;
+  readonly #partitions: number;
   readonly #views: ViewRegistry;
   readonly #links: Links;
   readonly #clock: Clock;
@@ -58,6 +63,8 @@ export class Backfiller {
     log: NamespaceLog;
     store: OnlineStore;
     applier: Applier;
+    conflicts: ConflictWatch;
+    partitions: number;
     views: ViewRegistry;
     links: Links;
     clock: Clock;
@@ -70,6 +77,8 @@ export class Backfiller {
     this.#log = options.log;
     this.#store = options.store;
     this.#applier = options.applier;
+    this.#conflicts = options.conflicts;
+    this.#partitions = options.partitions;
     this.#views = options.views;
     this.#links = options.links;
     this.#clock = options.clock;
@@ -246,7 +255,12 @@ export class Backfiller {
       const beyond = beyondSeal(answer.reach, [this.#log]);
       if (beyond !== undefined)
         throw new AntipodeError('SNAPSHOT_BEYOND_SEAL', `${peer} applied ${beyond.stream} beyond its seal`);
-      const { rows, records, merge } = mergeChunk(blob, this.#store, this.#views);
+      const { rows, codecs, records, merge } = mergeChunk(blob, this.#store, this.#views);
+      const watch = this.#conflicts.beginCopy(this.#applier.checkpoints());
+      codecs.forEach((codec, index) => {
+        const key = rows[index]?.key.subarray(ROW_KEY_PREFIX_BYTES) ?? Buffer.alloc(0);
+        if (codec !== undefined) watch.copied(index, codec, { namespace, partition: fnv1a(key) % this.#partitions });
+      });
       const next: BackfillState = {
         ...state,
         phase: answer.next === null ? 'securing' : 'copying',
@@ -255,12 +269,18 @@ export class Backfiller {
         rows: state.rows + rows.length,
         bytes: state.bytes + blob.length,
       };
-      await this.#apply(
-        rows,
-        new Map([...records, ...this.#reach(answer.reach)]),
-        next,
-        (_key, stored, incoming, index) => merge(index, stored, incoming),
-      );
+      const decide: DecideRow = (key, stored, incoming, index) => {
+        const decision = merge(index, stored, incoming);
+        if (codecs[index] !== undefined) watch.decided(key, stored, incoming, index, decision);
+        return decision;
+      };
+      const beside = new Map<string, Buffer | null>([...records, ...this.#reach(answer.reach)]);
+      beside.set(BACKFILL_PREFIX + namespace, encodeBackfill(next));
+      const batch = { rows, checkpoints: new Map<StreamKey, number>(), records: beside, extra: watch.bound() };
+      await this.#store.apply(batch, decide, () => watch.records());
+      watch.commit();
+      this.#applier.projection.load();
+      this.#state = next;
       this.#rowsTotal += rows.length;
       this.#bytesTotal += blob.length;
     });
@@ -270,18 +290,6 @@ export class Backfiller {
 
   #reach(reach: Readonly<Record<StreamKey, number>>): Map<string, Buffer> {
     return this.#applier.projection.cover(Object.entries(reach));
-  }
-
-  async #apply(
-    rows: Parameters<OnlineStore['apply']>[0]['rows'],
-    records: Map<string, Buffer | null>,
-    state: BackfillState,
-    decide: Parameters<OnlineStore['apply']>[1],
-  ): Promise<void> {
-    records.set(BACKFILL_PREFIX + this.#log.namespace, encodeBackfill(state));
-    await this.#store.apply({ rows, checkpoints: new Map(), records }, decide);
-    this.#applier.projection.load();
-    this.#state = state;
   }
 
   /** All rows are here: the streams go on from the vector at which the copy began, and then all of it is made durable. */

@@ -1,4 +1,5 @@
 import { type StoreItem, unpackItems } from '#core/codec/store-items';
+import type { ViewCodec } from '#core/codec/view-codec';
 import type { MergeDecision } from '#core/merge/decision';
 import { lastWriterWins } from '#core/merge/last-writer-wins';
 import type { OnlineReader, RowWrite } from '#ports/online-store';
@@ -101,6 +102,8 @@ function pageOf(
 
 export interface CopiedChunk {
   readonly rows: readonly RowWrite[];
+  /** Of each row; undefined where this release does not know the view version. */
+  readonly codecs: readonly (ViewCodec | undefined)[];
   readonly merge: (index: number, stored: Buffer, incoming: Buffer) => MergeDecision;
   readonly records: ReadonlyMap<string, Buffer>;
 }
@@ -116,11 +119,10 @@ export function mergeChunk(chunk: Buffer, store: Pick<OnlineReader, 'record'>, v
     if (key.startsWith(definitionKey(''))) views.learn(item.value);
   }
   const rows = items.filter(({ kind }) => kind === 'row');
-  const merges = rows.map(({ key }) => {
-    const codec = views.byRowKey(key);
-    return codec === undefined ? lastWriterWins : views.merge(codec);
-  });
-  return { rows, records, merge: (index, stored, incoming) => (merges[index] ?? lastWriterWins)(stored, incoming) };
+  const codecs = rows.map(({ key }) => views.byRowKey(key));
+  const merges = codecs.map((codec) => (codec === undefined ? lastWriterWins : views.merge(codec)));
+  const merge: CopiedChunk['merge'] = (index, stored, incoming) => (merges[index] ?? lastWriterWins)(stored, incoming);
+  return { rows, codecs, records, merge };
 }
 
 function mergeRecord(key: string, stored: Buffer | undefined, incoming: Buffer): Buffer {

@@ -10,7 +10,7 @@ const KEYS = 40;
 /** Three regions that let go of what is older than `ageMs`. */
 async function withTopology(
   retention: { ageMs: number; bytes: number },
-  work: (topology: InProcessTopology, write: (count: number) => Promise<void>) => Promise<void>,
+  work: (topology: InProcessTopology, write: (count: number, addedUs?: number) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const show = process.env['SHOW'] !== undefined;
   const topology = new InProcessTopology({
@@ -19,7 +19,7 @@ async function withTopology(
     ...(show ? { logger: { info: console.log, warn: console.log, error: console.log } } : {}),
   });
   let written = 0;
-  const write = async (count: number): Promise<void> => {
+  const write = async (count: number, addedUs = 0): Promise<void> => {
     for (let i = 0; i < count; i++) {
       const n = written++;
       await topology.region('us-east').ingest({
@@ -29,7 +29,7 @@ async function withTopology(
         changes: [
           {
             operation: 'upsert',
-            eventTimeUs: 1_000_000 + n,
+            eventTimeUs: 10_000_000 + n + addedUs,
             key: codec.encodeKey([`key ${n % KEYS}`]),
             row: codec.encodeRow([n, BigInt(n)]),
           },
@@ -100,6 +100,32 @@ test('a store that is lost comes back from the snapshot and the logs', () =>
     await write(5);
     await topology.until(async () => topology.storedRows('eu-west').join() === topology.storedRows('us-east').join());
   }));
+
+for (const [source, ageMs] of [
+  ['the logs', 3_600_000],
+  ['a snapshot', 200],
+] as const) {
+  test(`the totals of the conflict ledger outlive a store that comes back from ${source}`, () =>
+    withTopology({ ageMs, bytes: 1e9 }, async (topology, write) => {
+      await write(60);
+      // Older than what is stored: all of them lose.
+      await write(30, -1_000_000);
+      const lost = async (): Promise<number> => (await topology.region('eu-west').conflictCounts())[0]?.superseded ?? 0;
+      await topology.until(async () => (await lost()) === 30);
+      if (ageMs < 1000) await topology.until(() => happened(topology, 'eu-west', 'log-truncated'));
+      for (const before of [30, 35]) {
+        await topology.stopRegion('eu-west');
+        topology.loseStore('eu-west');
+        await topology.startRegion('eu-west');
+        assert.equal(await lost(), before, 'they are there from the start on');
+        await topology.until(() => happened(topology, 'eu-west', 'rebuild-completed'));
+        assert.equal(await happened(topology, 'eu-west', 'snapshot-restored'), ageMs < 1000);
+        assert.equal(await lost(), before);
+        await write(5, -2_000_000);
+        await topology.until(async () => (await lost()) === before + 5);
+      }
+    }));
+}
 
 test('a member that is away keeps frames, until there is no space for them', () =>
   withTopology({ ageMs: 100, bytes: 20_000 }, async (topology, write) => {

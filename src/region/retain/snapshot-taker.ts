@@ -7,6 +7,7 @@ import type { OnlineStore } from '#ports/online-store';
 import type { Snapshots } from '#ports/snapshots';
 import type { Applier } from '#region/apply/applier';
 import { isOfLedger } from '#region/apply/conflict-ledger';
+import type { ConflictTotals } from '#region/apply/conflict-totals';
 import { RESTORING_KEY, STORE_ID_KEY } from '#region/apply/projection';
 import { SERVING_STATE_KEY } from '#region/apply/records';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
@@ -35,6 +36,7 @@ export class SnapshotTaker {
   readonly #applier: Applier;
   readonly #clock: Clock;
   readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
+  readonly #totals: Pick<ConflictTotals, 'write'>;
   readonly #chunkBytes: number;
 
   constructor(options: {
@@ -43,6 +45,7 @@ export class SnapshotTaker {
     applier: Applier;
     clock: Clock;
     namespaces: ReadonlyMap<string, NamespaceLog>;
+    totals: Pick<ConflictTotals, 'write'>;
     chunkBytes: number;
   }) {
     this.#store = options.store;
@@ -50,6 +53,7 @@ export class SnapshotTaker {
     this.#applier = options.applier;
     this.#clock = options.clock;
     this.#namespaces = options.namespaces;
+    this.#totals = options.totals;
     this.#chunkBytes = options.chunkBytes;
   }
 
@@ -102,6 +106,8 @@ export class SnapshotTaker {
     const beyond = beyondSeal(to, this.#namespaces.values());
     if (beyond !== undefined)
       throw new AntipodeError('SNAPSHOT_BEYOND_SEAL', `the copy holds ${beyond.stream} up to ${beyond.to}`);
+    // Frames may leave the log below the copy, and cannot be counted again then.
+    await this.#totals.write();
     return {
       format: 1,
       takenAtMs: this.#clock.wallMs(),

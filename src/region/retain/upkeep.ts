@@ -3,6 +3,8 @@ import type { Clock } from '#ports/clock';
 import type { OnlineStore } from '#ports/online-store';
 import type { Snapshots } from '#ports/snapshots';
 import type { Applier } from '#region/apply/applier';
+import type { ConflictTotals } from '#region/apply/conflict-totals';
+import type { ConflictWatch } from '#region/apply/conflict-watch';
 import type { ViewRegistry } from '#region/apply/view-registry';
 import type { AuditLog } from '#region/audit/audit-log';
 import type { EventList } from '#region/observe/events';
@@ -25,6 +27,8 @@ const BACKFILL_CHUNK_BYTES = 1024 * 1024;
 
 /** How often gaps are looked for, ms. */
 const TEND_MS = 100;
+/** How often the totals of the conflict ledger are written when something was counted, ms. */
+const TOTALS_MS = 5000;
 
 /** What keeps a region's logs and store in order over time: retention with its snapshots, gaps and their backfills. */
 export class Upkeep {
@@ -33,6 +37,8 @@ export class Upkeep {
   readonly #repairs = new Map<string, LogRepair>();
   readonly #copies: CopyServer;
   readonly #clock: Clock;
+  readonly #totals: ConflictTotals;
+  readonly #events: EventList;
   #stopTending: () => void = () => undefined;
 
   constructor(options: {
@@ -41,6 +47,7 @@ export class Upkeep {
     store: OnlineStore;
     snapshots: Snapshots;
     applier: Applier;
+    conflicts: ConflictWatch;
     links: Links;
     views: ViewRegistry;
     events: EventList;
@@ -62,6 +69,7 @@ export class Upkeep {
       namespaces,
       taker: new SnapshotTaker({
         ...options,
+        totals: options.conflicts.totals,
         namespaces: logs,
         chunkBytes: config.copyChunkBytes ?? SNAPSHOT_CHUNK_BYTES,
       }),
@@ -69,8 +77,11 @@ export class Upkeep {
       heldBy: (peer, stream) => links.heldBy(peer, stream),
       mayCopy: () => !applier.rebuilding,
     });
-    for (const [name, log] of logs) {
-      this.#backfillers.set(name, new Backfiller({ ...options, log, secure: () => this.#retention.takeNow() }));
+    for (const { namespace: name, partitions } of config.namespaces) {
+      const log = logs.get(name);
+      assert(log !== undefined, `log of ${name}`);
+      const secure = () => this.#retention.takeNow();
+      this.#backfillers.set(name, new Backfiller({ ...options, log, partitions, secure }));
       this.#repairs.set(name, new LogRepair({ ...options, log }));
     }
     this.#copies = new CopyServer({
@@ -84,14 +95,25 @@ export class Upkeep {
     applier.incomplete = (namespace) => this.incomplete(namespace);
     applier.awaitsFirstRows = (namespace) => this.#backfillers.get(namespace)?.awaitsFirstRows() ?? false;
     this.#clock = options.clock;
+    this.#events = options.events;
+    this.#totals = options.conflicts.totals;
+    this.#totals.copying = () => [...logs.keys()].some((name) => this.incomplete(name) !== undefined);
   }
 
   start(): void {
     this.#retention.start();
-    this.#stopTending = this.#clock.every(TEND_MS, () => {
-      for (const repair of this.#repairs.values()) repair.tend();
-      for (const backfiller of this.#backfillers.values()) backfiller.tend();
-    });
+    const stops = [
+      this.#clock.every(TEND_MS, () => {
+        for (const repair of this.#repairs.values()) repair.tend();
+        for (const backfiller of this.#backfillers.values()) backfiller.tend();
+      }),
+      this.#clock.every(TOTALS_MS, () => {
+        this.#totals
+          .saveCounted()
+          .catch((error: unknown) => this.#events.add('conflict-totals-not-written', 'warning', String(error)));
+      }),
+    ];
+    this.#stopTending = () => stops.forEach((stop) => void stop());
   }
 
   async stop(): Promise<void> {

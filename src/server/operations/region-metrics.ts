@@ -212,7 +212,7 @@ function conflictMetrics(counter: SetMetric, region: string, counts: readonly Co
     );
     for (const { origins, concurrent, undecidable } of pairs) {
       const help =
-        'Pairs of changes of one key, neither of them made knowing the other, since the store was last built.';
+        'Pairs of changes of one key, neither of them made knowing the other, since this region has its disks.';
       const names = { region, view, origins: origins.join(',') };
       counter('antipode_conflicts_total', help, { ...names, kind: 'concurrent' }, concurrent);
       counter('antipode_conflicts_total', help, { ...names, kind: 'undecidable' }, undecidable);

@@ -85,8 +85,8 @@ export const GAPS_MUTANTS: readonly Mutant[] = [
     tune: crowded,
     edit: {
       file: 'src/region/retain/backfiller.ts',
-      find: 'const { rows, records, merge } = mergeChunk(blob, this.#store, this.#views);',
-      put: 'const { rows, records, merge } = mergeChunk(state.chunks % 2 === 1 ? blob.subarray(0, 0) : blob, this.#store, this.#views);',
+      find: 'const { rows, codecs, records, merge } = mergeChunk(blob, this.#store, this.#views);',
+      put: 'const { rows, codecs, records, merge } = mergeChunk(state.chunks % 2 === 1 ? blob.subarray(0, 0) : blob, this.#store, this.#views);',
     },
   },
   {

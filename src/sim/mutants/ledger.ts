@@ -1,6 +1,5 @@
 import { ChangeHistory } from '#region/apply/change-history';
 import { ConflictBatch, ConflictLedger } from '#region/apply/conflict-ledger';
-import { ConflictWatch } from '#region/apply/conflict-watch';
 import type { Knobs } from '#sim/knobs';
 import type { Mutant } from '#sim/mutants/mutant';
 import { patch, withApply } from '#sim/mutants/patching';
@@ -26,10 +25,10 @@ export const LEDGER_MUTANTS: readonly Mutant[] = [
     oracles: ['I9'],
     install: () => {
       const real = ConflictBatch.prototype.conflict;
-      return patch(ConflictBatch.prototype, 'conflict', function (this: ConflictBatch, view, origins, entry) {
+      return patch(ConflictBatch.prototype, 'conflict', function (this: ConflictBatch, view, origins, entry, counted) {
         const { stored, incoming } = entry;
         if (stored.stamp.compare(incoming.stamp, 0, EVENT_TIME_BYTES, 0, EVENT_TIME_BYTES) === 0) return;
-        real.call(this, view, origins, entry);
+        real.call(this, view, origins, entry, counted);
       });
     },
   },
@@ -90,12 +89,40 @@ export const LEDGER_MUTANTS: readonly Mutant[] = [
       }),
   },
   {
-    name: 'ledger-survives-rebuild',
-    bug: 'A store that is built again goes on with the counters of the one before.',
-    faults: ['isolate-hub-with-one', 'isolate-hub'],
+    name: 'totals-end-with-store',
+    bug: 'A store that is built again begins to count anew.',
+    faults: ['isolate-hub-with-one', 'isolate-hub', 'lose-store', 'crash-machine'],
     tune: crowded,
     oracles: ['I9'],
-    install: () => patch(ConflictWatch.prototype, 'wiped', () => undefined),
+    edit: {
+      file: 'src/region/apply/conflict-totals.ts',
+      find: 'const { views, upTo } = this.#written() ?? NOTHING;',
+      put: 'const { views, upTo } = NOTHING;',
+    },
+  },
+  {
+    name: 'totals-counted-again',
+    bug: 'What the totals hold is counted once more when it is applied again.',
+    faults: ['isolate-hub-with-one', 'isolate-hub', 'lose-store', 'crash-machine'],
+    tune: crowded,
+    oracles: ['I9'],
+    edit: {
+      file: 'src/region/apply/conflict-totals.ts',
+      find: 'return vectors.some((vector) => isWithin(vector, a) && isWithin(vector, b));',
+      put: 'return vectors.length > 2 && isWithin(new Map(), a) && isWithin(new Map(), b);',
+    },
+  },
+  {
+    name: 'half-a-pair-counts-as-counted',
+    bug: 'A pair of which one change is in the totals is taken for counted.',
+    faults: ['isolate-hub-with-one', 'isolate-hub', 'lose-store', 'crash-machine'],
+    tune: crowded,
+    oracles: ['I9'],
+    edit: {
+      file: 'src/region/apply/conflict-totals.ts',
+      find: 'return vectors.some((vector) => isWithin(vector, a) && isWithin(vector, b));',
+      put: 'return vectors.some((vector) => isWithin(vector, a) || isWithin(vector, b));',
+    },
   },
   {
     name: 'lost-write-not-counted',

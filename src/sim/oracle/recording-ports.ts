@@ -6,6 +6,7 @@ import { type PlainLease, parseLease } from '#sim/oracle/lease-view';
 import type { RegionHistory } from '#sim/oracle/region-history';
 
 const LEASE_PREFIX = 'lease/';
+const TOTALS_KEY = 'conflict-totals';
 
 /** The region's log, with the history looking on. */
 export function recordChangeLog(log: ChangeLog, history: RegionHistory): ChangeLog {
@@ -113,6 +114,9 @@ export function recordJournal(journal: Journal, history: RegionHistory): Journal
     get: (key) => journal.get(key),
     list: (prefix, options) => journal.list(prefix, options),
     write: (operations) => {
+      const saved = operations.flatMap((operation) =>
+        operation.kind === 'put' && operation.key === TOTALS_KEY ? [history.conflicts.saving(operation.value)] : [],
+      );
       for (const operation of operations) {
         if (operation.kind !== 'put' || !operation.key.startsWith(LEASE_PREFIX)) continue;
         const { revision, record } = JSON.parse(Buffer.from(operation.value).toString('utf8')) as {
@@ -121,7 +125,9 @@ export function recordJournal(journal: Journal, history: RegionHistory): Journal
         };
         history.learned(operation.key.slice(LEASE_PREFIX.length), { ...record, revision });
       }
-      return journal.write(operations);
+      return journal.write(operations).then(() => {
+        for (const durable of saved) durable();
+      });
     },
   };
 }

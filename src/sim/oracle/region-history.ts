@@ -130,6 +130,7 @@ export class RegionHistory {
    */
   disksReplaced(kept: ReadonlyMap<StreamKey, number> | undefined): void {
     this.#freshness.disksReplaced(this.region);
+    this.conflicts.disksReplaced(kept);
     this.#untrusted = kept === undefined;
     this.#applied.clear();
     for (const [stream, seq] of kept ?? []) this.#applied.set(stream, seq);
@@ -201,12 +202,14 @@ export class RegionHistory {
 
   /** The log begins at a position instead of what it held. */
   reset(stream: StreamKey, seq: number): void {
+    this.conflicts.cut();
     this.#held.set(stream, seq);
     this.#archive.held(this.region, stream, seq);
   }
 
   /** Frames leave the log: while there is space for them, only such as every region held at some time; never an only copy (P12.1). */
   truncating(stream: StreamKey, upTo: number): void {
+    this.conflicts.cut();
     const others = this.#members.filter((region) => region !== this.region);
     if (others.every((region) => this.#archive.everHeld(region, stream) < upTo))
       this.#violations.add('I1', `${this.region} lets go of ${stream} up to ${upTo}, which nobody else ever held`);
