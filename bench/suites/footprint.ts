@@ -122,6 +122,8 @@ class Up {
     const child = spawn(process.execPath, [...flags, command, 'up', '--json'], {
       cwd: folder,
       stdio: ['ignore', 'pipe', 'ignore'],
+      // As for whoever starts it the first time.
+      env: { ...process.env, NODE_COMPILE_CACHE: undefined },
     });
     const ended = new Promise((resolve) => child.once('close', resolve));
     const line = await new Promise<string>((resolve, reject) => {
