@@ -12,6 +12,7 @@ import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import type { Suite } from './lib/bench.ts';
+import { diskSyncMs } from './lib/disk.ts';
 import { installNothing } from './lib/programs.ts';
 import { cellTable, goalTable, type Report, Results, regressions } from './lib/report.ts';
 import { realRows } from './lib/rows.ts';
@@ -96,6 +97,9 @@ async function measure({ suites: asked, quick, rounds }: Options): Promise<Repor
   try {
     const projectFolder = await newProject(scope, { regions: 1 });
     const pool = await realRows();
+    const disk = diskSyncMs();
+    console.log(`fdatasync of 8 KiB takes ${disk.median.toFixed(2)} ms here, at most ${disk.max.toFixed(2)}`);
+    results.disk = disk;
     for (const [name, suite] of Object.entries(SUITES)) {
       if (asked.length > 0 && !asked.includes(name)) continue;
       const suiteBeganMs = performance.now();
@@ -125,6 +129,7 @@ async function measure({ suites: asked, quick, rounds }: Options): Promise<Repor
       cores: availableParallelism(),
       memoryGiB: Math.round(totalmem() / GIB),
       kernel: release(),
+      fdatasyncMs: Number(results.disk.median.toFixed(3)),
     },
     versions: { node: process.version, ...results.versions },
     settings: results.settings,

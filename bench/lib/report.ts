@@ -1,4 +1,4 @@
-import type { Sample } from './stats.ts';
+import { type Sample, sample } from './stats.ts';
 
 /** One figure of one contender. */
 export interface Cell {
@@ -52,6 +52,8 @@ export class Results {
   readonly skipped: Skipped[] = [];
   readonly settings: Record<string, Record<string, string | number>> = {};
   readonly versions: Record<string, string> = {};
+  /** How long a small write takes to be durable, ms. */
+  disk: Sample = sample([]);
 
   cell(cell: Cell): void {
     this.cells.push(cell);
