@@ -8,7 +8,7 @@ import { freePorts } from '../../test/support/local-topology.ts';
 import { descendants } from '../lib/process-usage.ts';
 import { programOf, Server } from '../lib/programs.ts';
 import { featureNames, JOIN_KEY, keyOf, type RowMaker } from '../lib/rows.ts';
-import type { Scope } from '../lib/scope.ts';
+import { type Scope, until } from '../lib/scope.ts';
 
 export const FEAST = '0.66.0';
 const INSTALL_MS_MAX = 900_000;
@@ -82,6 +82,8 @@ entity_key_serialization_version: 3
       env: { FEAST_USAGE: 'False' },
       readyMsMax: READY_MS_MAX,
     });
+    // Its master listens before there is a worker that answers.
+    await until('Feast answers', READY_MS_MAX, () => answers(`http://127.0.0.1:${port}/health`), 100);
     return new FeastServer(port, server, store);
   }
 
@@ -89,6 +91,14 @@ entity_key_serialization_version: 3
   get pids(): number[] {
     const roots = [this.#server.pid, ...(this.#store === undefined ? [] : [this.#store.pid])];
     return roots.flatMap((pid) => [pid, ...descendants(pid)]);
+  }
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    return (await fetch(url, { signal: AbortSignal.timeout(READY_MS_MAX) })).ok;
+  } catch {
+    return false;
   }
 }
 
