@@ -157,4 +157,9 @@ export const CORPUS: readonly PastFailure[] = [
     seeds: [6],
     kinds: ['crash-hub', 'cut-both-ways', 'chase-hub', 'copy-disks', 'roll-back-disks', 'wipe-disks'],
   },
+  {
+    showed: 'a hub went on accepting while its store was emptied for the sake of another namespace',
+    seeds: [75],
+    kinds: ['chase-hub', 'flap-hub', 'isolate', 'pause-hub', 'crash-hub', 'full-control', 'swizzle-clog'],
+  },
 ];

@@ -172,7 +172,10 @@ export class Authority implements NamespaceAuthority {
       role.kind !== 'holder' ||
       !role.accepting ||
       !this.#leaseHolds(role.leaseUntilMs) ||
-      !this.#log.openFor(role.epoch)
+      !this.#log.openFor(role.epoch) ||
+      // Another namespace's seal empties the store of all: what is not there yet decides about keys and deletes.
+      this.#applier.rebuilding ||
+      this.#applier.incomplete(this.#config.namespace) !== undefined
     )
       return undefined;
     return { epoch: role.epoch, streams: role.streams };
