@@ -1,6 +1,6 @@
 // Writes docs/performance.md from what a run found:
 //
-//   npm run bench -- --json bench/baselines/2-cores.json
+//   npm run bench -- --json bench/baselines/2-cores.json      on a machine that does nothing else
 //   node scripts/node.js bench/write-docs.ts bench/baselines/2-cores.json
 //
 // What the figures mean is in bench/reading.md and is taken over as it is.

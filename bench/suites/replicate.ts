@@ -187,6 +187,8 @@ interface Round {
 }
 
 async function oneRound(it: Contestant, prepare: Omit<PrepareOptions, 'rowsPerBatch'>): Promise<Round> {
+  // Anew each time: servers close connections that are idle while others have their turn.
+  await it.open(FLAT_OUT_IN_FLIGHT);
   await it.load.call('prepare', { ...prepare, rowsPerBatch: FLAT_OUT_ROWS_PER_BATCH });
   const bytesBefore = await it.lines.delivered();
   const cpuBefore = cpuSeconds(it.pids());
@@ -204,7 +206,6 @@ async function oneRound(it: Contestant, prepare: Omit<PrepareOptions, 'rowsPerBa
 
 /** Every key once, in order, so that all rounds write into stores of the same size; it warms everything up, too. */
 async function fill(it: Contestant, keys: number): Promise<void> {
-  await it.open(FLAT_OUT_IN_FLIGHT);
   const each = Math.min(keys, 200_000);
   for (let rows = 0; rows < keys; rows += each) await oneRound(it, { rows: each, keys, firstKey: rows });
 }
@@ -267,13 +268,13 @@ function report(run: SuiteRun, what: string, name: string, rounds: readonly Roun
 
 async function pacedRound(it: Contestant, seconds: number, keys: number): Promise<Paced> {
   const rows = LAG_ROWS_PER_SECOND * seconds;
+  await it.open(LAG_IN_FLIGHT);
   await it.load.call('prepare', { rows, rowsPerBatch: LAG_ROWS_PER_BATCH, keys });
   const paced = it.load.call('paced', { rowsPerSecond: LAG_ROWS_PER_SECOND, warmSeconds: LAG_WARM_SECONDS });
   return (await paced) as Paced;
 }
 
 async function lag(run: SuiteRun, contestants: readonly Contestant[], settings: Settings): Promise<void> {
-  for (const it of contestants) await it.open(LAG_IN_FLIGHT);
   for (const delayMs of settings.delaysMs) {
     const rounds = contestants.map((): Paced[] => []);
     for (const it of contestants) await it.lines.delay(delayMs);
@@ -315,7 +316,6 @@ async function narrowLine(run: SuiteRun, contestants: readonly Contestant[], set
   for (const it of contestants) {
     run.progress(`100 Mbit/s: ${it.name}`);
     await it.lines.bandwidth(LINE_BYTES_PER_SECOND);
-    await it.open(FLAT_OUT_IN_FLIGHT);
     const round = await oneRound(it, { rows: settings.rows, keys: settings.keys });
     report(run, 'flat out, 1 replica, 100 Mbit/s', it.name, [round]);
     await it.lines.bandwidth(Number.POSITIVE_INFINITY);
@@ -326,7 +326,6 @@ async function narrowLine(run: SuiteRun, contestants: readonly Contestant[], set
 async function cut(run: SuiteRun, contestants: readonly Contestant[], settings: Settings): Promise<void> {
   const seconds = contestants.map((): number[] => []);
   const wholeSeconds = BEFORE_CUT_SECONDS + CUT_SECONDS + 8;
-  for (const it of contestants) await it.open(LAG_IN_FLIGHT);
   for (let round = 0; round < run.rounds(ROUNDS); round++) {
     for (const [at, it] of contestants.entries()) {
       run.progress(`cut of ${CUT_SECONDS} s, round ${round + 1}: ${it.name}`);
@@ -339,6 +338,7 @@ async function cut(run: SuiteRun, contestants: readonly Contestant[], settings: 
         await it.lines.heal();
       };
       const rows = LAG_ROWS_PER_SECOND * wholeSeconds;
+      await it.open(LAG_IN_FLIGHT);
       await it.load.call('prepare', { rows, rowsPerBatch: LAG_ROWS_PER_BATCH, keys: settings.keys });
       const load = it.load.call('paced', { rowsPerSecond: LAG_ROWS_PER_SECOND, warmSeconds: LAG_WARM_SECONDS });
       const [paced] = await Promise.all([load as Promise<Paced>, faults()]);
@@ -380,7 +380,6 @@ async function twoReplicas(run: SuiteRun, settings: Settings): Promise<void> {
   const scope = new Scope();
   try {
     const own = await antipode(run, scope, 2);
-    await own.open(FLAT_OUT_IN_FLIGHT);
     await oneRound(own, { rows: settings.rows / 4, keys: settings.keys });
     run.progress('2 replicas');
     const round = await oneRound(own, { rows: settings.rows, keys: settings.keys });
