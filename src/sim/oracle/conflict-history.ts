@@ -71,6 +71,7 @@ export class ConflictHistory {
   readonly #partitions: ReadonlyMap<string, number>;
   readonly #violated: (text: string) => void;
   /** Since the store was last empty, by view, in the order of application; pairs of one stream left out. */
+  readonly #flipped = new Set<string>();
   readonly #met = new Map<string, JudgedMeeting[]>();
   /** What the counters must show; undefined when the store is an older one, of which it is not known. */
   #tally: Tally | undefined = new Map();
@@ -180,6 +181,18 @@ export class ConflictHistory {
     this.#blind = true;
   }
 
+  /** A frame of the log cannot be read for a while. */
+  flipped(stream: StreamKey, end: number): void {
+    this.#flipped.add(`${stream}#${end}`);
+  }
+
+  /** Whether the log has the frame of a change, and had it readable all the time. */
+  #held(log: ChangeLog, id: Id): boolean {
+    const { stream, seq } = split(id);
+    const [frame] = log.read(stream, seq - 1, 1);
+    return frame !== undefined && frame.from < seq && !this.#flipped.has(`${stream}#${frame.to}`);
+  }
+
   /** Other disks stand in the machine, with another journal; and perhaps with a store that goes on from positions of its own. */
   disksReplaced(kept: ReadonlyMap<StreamKey, number> | undefined): void {
     this.#replaced = true;
@@ -276,7 +289,7 @@ export class ConflictHistory {
       next++;
       if (meeting.counted) again.add(entry);
       if (entry.kind === 'undecidable') {
-        if (holds(log, meeting.stored) && !meeting.copied)
+        if (this.#held(log, meeting.stored) && !meeting.copied)
           return { difference: `${both} are called undecidable`, again };
         continue;
       }
@@ -432,12 +445,6 @@ function partitionOf(rowKey: Buffer, partitions: number): number {
   let value = 0x811c9dc5;
   for (const byte of rowKey.subarray(VERSION_PREFIX_DIGITS / 2)) value = Math.imul(value ^ byte, 0x01000193);
   return (value >>> 0) % partitions;
-}
-
-function holds(log: ChangeLog, id: Id): boolean {
-  const { stream, seq } = split(id);
-  const [frame] = log.read(stream, seq - 1, 1);
-  return frame !== undefined && frame.from < seq;
 }
 
 function pairOf(a: string, b: string): string {
