@@ -8,6 +8,7 @@
 //   npm run sim -- --seeds 50 --faults crash-hub,isolate-hub   with faults of these kinds alone
 //   npm run sim -- --seeds 200 --mutant keep-first             with a bug put in
 //   npm run sim -- --crash-points --seeds 30    a death at every labelled point, in every role that passes it
+//   npm run sim -- --crash-points --only-labels snapshot,log-      at those whose label begins so
 //
 // Exits with 1 when an oracle was violated, and prints the line that replays the seed.
 import { availableParallelism } from 'node:os';
@@ -37,6 +38,7 @@ const OPTIONS = {
   verbose: { type: 'boolean', default: false },
   oracles: { type: 'string' },
   'crash-points': { type: 'boolean', default: false },
+  'only-labels': { type: 'string' },
   'crash-at': { type: 'string' },
   'fail-fast': { type: 'boolean', default: false },
 } as const;
@@ -191,7 +193,11 @@ async function runSweep(seeds: readonly number[]): Promise<boolean> {
   const startedMs = performance.now();
   const pool = new Pool(readWorkers());
   const progress = new Progress(undefined, 'runs');
-  const report = await sweepCrashPoints(pool, seeds, (text) => progress.step(() => text));
+  const report = await sweepCrashPoints(pool, seeds, {
+    kinds,
+    labels: values['only-labels']?.split(','),
+    onStep: (text) => progress.step(() => text),
+  });
   await pool.close();
   progress.end();
   const seconds = Number(((performance.now() - startedMs) / 1000).toFixed(1));

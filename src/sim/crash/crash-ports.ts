@@ -1,9 +1,12 @@
+import type { StreamKey } from '#core/model/stream';
 import type { ChangeLog } from '#ports/change-log';
 import type { ControlStore } from '#ports/control-store';
 import type { Journal } from '#ports/journal';
-import type { OnlineStore } from '#ports/online-store';
+import type { ApplyBatch, OnlineStore } from '#ports/online-store';
+import type { Snapshots } from '#ports/snapshots';
 import { override } from '#sim/crash/override';
 import type { SimProcess } from '#sim/machine/sim-process';
+import { isCopy } from '#sim/oracle/copy-batch';
 
 /** What a call of a dead process gives: nothing, ever. */
 function never<T>(): Promise<T> {
@@ -39,11 +42,21 @@ function throughWrite(process: SimProcess, label: string, call: () => Promise<vo
 }
 
 export function crashingLog(log: ChangeLog, process: SimProcess, region: string): ChangeLog {
+  const whose = (stream: StreamKey): string => (stream.split('/')[2] === region ? 'own' : 'mirror');
   return override(log, {
-    append: (stream, frames) => {
-      const own = stream.split('/')[2] === region;
-      return throughWrite(process, own ? 'append-own' : 'append-mirror', () => log.append(stream, frames));
-    },
+    append: (stream, frames) => throughWrite(process, `append-${whose(stream)}`, () => log.append(stream, frames)),
+    truncate: (stream, upTo) =>
+      throughWrite(process, `log-truncate ${whose(stream)}`, () => log.truncate(stream, upTo)),
+    reset: (stream, head) => throughWrite(process, `log-reset ${whose(stream)}`, () => log.reset(stream, head)),
+    repair: (stream, frame) => throughWrite(process, `log-repair ${whose(stream)}`, () => log.repair(stream, frame)),
+  });
+}
+
+export function crashingSnapshots(snapshots: Snapshots, process: SimProcess): Snapshots {
+  return override(snapshots, {
+    write: (...call) => throughWrite(process, 'snapshot-chunk', () => snapshots.write(...call)),
+    finish: (...call) => throughWrite(process, 'snapshot-manifest', () => snapshots.finish(...call)),
+    remove: (id) => throughWrite(process, 'snapshot-remove', () => snapshots.remove(id)),
   });
 }
 
@@ -62,12 +75,18 @@ export function crashingJournal(journal: Journal, process: SimProcess): Journal 
   });
 }
 
+/** `copy` is a chunk of a backfill or of a snapshot, or the last step of one. */
+function kindOfBatch(batch: ApplyBatch): string {
+  if (isCopy(batch)) return 'copy';
+  if (batch.checkpoints.size === 0) return 'records';
+  return batch.rows.length > 0 ? 'rows' : 'no-rows';
+}
+
 export function crashingStore(store: OnlineStore, process: SimProcess): OnlineStore {
   return override(store, {
     apply: (...call) => {
       const [batch] = call;
-      const label = batch.checkpoints.size > 0 ? (batch.rows.length > 0 ? 'rows' : 'no-rows') : 'records';
-      return through(process, `store-apply ${label}`, () => store.apply(...call));
+      return through(process, `store-apply ${kindOfBatch(batch)}`, () => store.apply(...call));
     },
     wipe: () => through(process, 'store-wipe', () => store.wipe()),
     sync: () => through(process, 'store-sync', () => store.sync()),

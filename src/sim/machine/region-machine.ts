@@ -12,7 +12,13 @@ import { ControlClient } from '#region/control/control-client';
 import { Region } from '#region/region';
 import type { RegionConfig } from '#region/region-config';
 import type { CrashRole } from '#sim/crash/crash-points';
-import { crashingControl, crashingJournal, crashingLog, crashingStore } from '#sim/crash/crash-ports';
+import {
+  crashingControl,
+  crashingJournal,
+  crashingLog,
+  crashingSnapshots,
+  crashingStore,
+} from '#sim/crash/crash-ports';
 import { Machine, type MachineImage } from '#sim/machine/machine';
 import { SimClock } from '#sim/machine/sim-clock';
 import { simHost, simLogger } from '#sim/machine/sim-host';
@@ -120,7 +126,7 @@ export class RegionMachine extends Machine {
         store: mutant?.store?.(store, random.fork('mutant')) ?? store,
         control,
         transport,
-        snapshots: new KvSnapshots(logKv),
+        snapshots: crashingSnapshots(new KvSnapshots(logKv), process),
       },
     });
     this.#running = { process, region, changeLog: rawLog, journal: rawJournal, store: rawStore };

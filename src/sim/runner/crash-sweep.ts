@@ -1,4 +1,5 @@
 import { type CrashTarget, pointName, ROLES } from '#sim/crash/crash-points';
+import type { FaultKind } from '#sim/knobs';
 import { type Job, replayLine } from '#sim/runner/job';
 import type { JobResult, Pool } from '#sim/runner/pool';
 import type { Failure } from '#sim/runner/summary';
@@ -30,20 +31,29 @@ interface Seen {
 export async function sweepCrashPoints(
   pool: Pool,
   seeds: readonly number[],
-  onStep: (text: string) => void,
+  options: {
+    /** Faults beside the deaths, instead of those the seeds draw. */
+    readonly kinds?: readonly FaultKind[] | undefined;
+    /** Only labels that begin with one of these. */
+    readonly labels?: readonly string[] | undefined;
+    readonly onStep?: (text: string) => void;
+  } = {},
 ): Promise<SweepReport> {
+  const { kinds, labels, onStep = () => undefined } = options;
   const violations: Failure[] = [];
   const take = (job: Job, result: JobResult): void => {
     violations.push(...failuresOf(job, result));
   };
   const found = new Map<string, Seen>();
   await pool.inLanes(seeds, async (seed) => {
-    const job: Job = { seed, points: true };
+    const job: Job = { seed, kinds, points: true };
     const result = await pool.run(job);
     take(job, result);
     if ('report' in result) {
       const { events, points = {} } = result.report;
       for (const [name, count] of Object.entries(points)) {
+        const { label } = targetOf(name, 1, 0);
+        if (labels?.some((prefix) => label.startsWith(prefix)) === false) continue;
         const before = found.get(name);
         // The smaller seed among equal ones, so that the order in which runs end does not matter.
         if (before === undefined || events < before.events || (events === before.events && seed < before.seed))
@@ -57,7 +67,7 @@ export async function sweepCrashPoints(
   const missed: string[] = [];
   let hit = 0;
   await pool.inLanes([...names.entries()], async ([index, [name, { seed, count }]]) => {
-    const job: Job = { seed, crashAt: targetOf(name, count, index) };
+    const job: Job = { seed, kinds, crashAt: targetOf(name, count, index) };
     const result = await pool.run(job);
     take(job, result);
     if ('report' in result && result.report.crashed) hit++;
