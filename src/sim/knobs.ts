@@ -97,6 +97,7 @@ export const FAULT_KINDS = [
   'orphan-channels',
   'reset-link',
   'half-open-link',
+  'repeat-messages',
   'slow-disk',
   'slow-control-disk',
   'failed-fsync',
@@ -130,6 +131,9 @@ const HUB_FAULTS: readonly FaultKind[] = [
 
 /** Kinds that the engine has no answer to yet: asked for by name they happen, drawn they are not. */
 export const UNANSWERED_FAULTS: ReadonlySet<FaultKind> = new Set(['suspend-hub']);
+
+/** Kinds whose chance is drawn apart. */
+const LATER_FAULTS: ReadonlySet<FaultKind> = new Set(['repeat-messages']);
 
 /**
  * How a run ends. `all`: every fault ends and all must agree. `core`: first a few regions alone must agree, then all.
@@ -226,7 +230,9 @@ export function drawKnobs(random: SeededRandom): Knobs {
   const oneWayMsMax = random.logBetween(1, 150);
   // Few kinds in one run go deeper, many meet each other.
   const share = random.pick([0.1, 0.25, 0.6]);
-  const kinds = FAULT_KINDS.filter((kind) => random.chance(share) && !UNANSWERED_FAULTS.has(kind));
+  // Kinds that came later draw from a fork: they leave the histories of seeds without them as they are.
+  const chanceOf = (kind: FaultKind): SeededRandom => (LATER_FAULTS.has(kind) ? random.fork(kind) : random);
+  const kinds = FAULT_KINDS.filter((kind) => chanceOf(kind).chance(share) && !UNANSWERED_FAULTS.has(kind));
   const more = random.chance(0.85) ? Math.max(4, Math.ceil(kinds.length / 2)) : 0;
   for (let i = 0; i < more; i++) kinds.push(random.pick(HUB_FAULTS));
   const faultsMs = random.fork('length').logBetween(10_000, 36_000);

@@ -92,6 +92,7 @@ export const SOMETIMES: readonly Sometimes[] = [
   moment('disks-rolled-back', 'a machine came back with disks that lacked what it had acknowledged'),
   moment('disks-wiped', 'a machine came back with empty disks'),
   moment('orphan-channel', 'a listener got a channel at whose other end nobody was'),
+  moment('message-repeated', 'a message came twice over one connection'),
   moment('packet-lost-thrice', 'one message was lost three times in a row'),
   moment('sender-held-up', 'a sender was told to wait until its channel had drained'),
   moment('silent-connection', 'a host gave up on a connection over which nothing came'),

@@ -20,6 +20,7 @@ export const NETWORK_FAULTS = [
   'orphan-channels',
   'reset-link',
   'half-open-link',
+  'repeat-messages',
 ] as const satisfies readonly FaultKind[];
 export type NetworkFault = (typeof NETWORK_FAULTS)[number];
 
@@ -84,6 +85,10 @@ export class NetworkFaults {
         return this.#bend([a, b], (route) => {
           route.scatter = random.logBetween(5, 200);
         });
+      case 'repeat-messages':
+        return this.#bend(random.chance(0.5) ? [a, b] : [b, a], (route) => {
+          route.repeatChance = random.between(0.05, 0.5);
+        });
       case 'orphan-channels':
         network.orphanChance = 0.5;
         this.#c.later(() => {
@@ -129,6 +134,7 @@ export class NetworkFaults {
       route.clogMs = 0;
       route.lossChance = 0;
       route.scatter = 1;
+      route.repeatChance = 0;
     });
     return true;
   }

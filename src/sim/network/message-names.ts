@@ -1,6 +1,8 @@
 import type { CrashPoints } from '#sim/crash/crash-points';
 
 const KINDS = ['request', 'response', 'failure', 'frame', 'heads', 'credit'];
+/** Messages to which there is no answer. */
+const ONE_WAY: readonly string[] = ['frame', 'heads', 'credit'];
 const HEADER_BYTES = 9;
 /** Enough of a request to read its name: `{"name":"controlCompareAndSet"`. */
 const NAME_BYTES = 48;
@@ -34,6 +36,11 @@ export class MessageNames {
     this.#asked.delete(id);
     return `${kind} ${asked}`;
   }
+}
+
+/** Whether a message, by its name, expects no answer and is none. */
+export function isOneWay(name: string): boolean {
+  return ONE_WAY.includes(name);
 }
 
 /** A message passes: true when its process died at it. */

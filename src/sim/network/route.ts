@@ -14,6 +14,8 @@ export class Route {
   lossChance = 0;
   /** How much more delays scatter than they should: packets overtake each other, and the connection puts them in order. */
   scatter = 1;
+  /** Chance that a message to which nobody answers comes a second time over the same connection. */
+  repeatChance = 0;
   readonly #oneWayMs: number;
   readonly #jitterMs: number;
   readonly #random: SeededRandom;
@@ -53,6 +55,7 @@ export class Route {
     this.clogMs = 0;
     this.lossChance = 0;
     this.scatter = 1;
+    this.repeatChance = 0;
   }
 
   delayMs(): number {
@@ -64,6 +67,13 @@ export class Route {
       if (tries === 2) this.#onLostThrice();
     }
     return this.#oneWayMs + random.exponential(this.#jitterMs * this.scatter) + this.clogMs + againMs;
+  }
+
+  /** After how long a message just sent is sent again, ms; undefined when it is not. */
+  repeatMs(): number | undefined {
+    // Without the fault nothing is drawn: it changes no other history.
+    if (this.repeatChance === 0 || !this.#random.chance(this.repeatChance)) return undefined;
+    return this.#random.chance(0.5) ? 0 : this.#random.exponential(2 * this.#oneWayMs);
   }
 
   /** A message could not arrive because of a cut. */

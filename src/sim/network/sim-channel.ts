@@ -1,7 +1,7 @@
 import { AntipodeError } from '#core/errors';
 import { type Channel, MAX_MESSAGE_BYTES } from '#ports/link-transport';
 import type { SimProcess } from '#sim/machine/sim-process';
-import { MessageNames, passes } from '#sim/network/message-names';
+import { isOneWay, MessageNames, passes } from '#sim/network/message-names';
 import type { Route } from '#sim/network/route';
 
 const HEADER_BYTES = 4;
@@ -62,7 +62,10 @@ export class SimChannel implements Channel {
     if (passes(this.process.points, `send ${name} before`)) return false;
     this.#queuedBytes += message.length + HEADER_BYTES;
     this.bytesSent += message.length + HEADER_BYTES;
-    if (!this.#void) this.#enqueue(Buffer.from(message), '', 0);
+    if (!this.#void) {
+      this.#enqueue(Buffer.from(message), '', 0);
+      if (isOneWay(name)) this.#perhapsRepeat(Buffer.from(message));
+    }
     if (passes(this.process.points, `send ${name} after`)) return false;
     if (this.#queuedBytes <= this.#highWaterBytes) return true;
     this.process.kernel.moment('sender-held-up');
@@ -169,6 +172,18 @@ export class SimChannel implements Channel {
     this.#lastArrivalMs = Math.max(this.#lastArrivalMs, this.process.kernel.nowMs + delayMs);
     this.#queue.push({ message, reason, arriveMs: this.#lastArrivalMs });
     this.arm();
+  }
+
+  /** The same message once more, at once or behind others that are sent until then. */
+  #perhapsRepeat(message: Buffer): void {
+    const repeatMs = this.#route.repeatMs();
+    if (repeatMs === undefined) return;
+    this.process.after(repeatMs, 'repeat', () => {
+      if (this.closed || this.#void) return;
+      this.process.kernel.moment('message-repeated');
+      this.#queuedBytes += message.length + HEADER_BYTES;
+      this.#enqueue(message, '', 0);
+    });
   }
 
   #end(reason: string): void {
