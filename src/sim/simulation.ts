@@ -28,7 +28,7 @@ import { judgeSessions } from '#sim/oracle/session-verdict';
 import { SyncAcknowledged } from '#sim/oracle/sync-acknowledged';
 import { type Oracle, Violations } from '#sim/oracle/violations';
 import { makeReport, type SimReport } from '#sim/report';
-import { Clients } from '#sim/workload/clients';
+import { type ClientOutcomes, Clients } from '#sim/workload/clients';
 import { setupOf } from '#sim/workload/namespace-setup';
 import { Sessions } from '#sim/workload/sessions';
 import { viewsOf } from '#sim/workload/views';
@@ -160,16 +160,17 @@ export class Simulation {
       this.nemesis.restartLater(this.control);
     };
     for (const each of [this.control, ...this.regions]) each.onCrashPoint = () => this.nemesis.restartLater(each);
+    const observer: ClientOutcomes = {
+      onAcknowledged: (write, region, result) => this.#judgeAcknowledgement(write, region, result),
+      onAnomaly: (text) => this.violations.add('health', text),
+    };
     this.clients = new Clients({
       kernel,
       random: random.fork('clients'),
       knobs: knobs.workload,
       regions: this.regions,
       views: this.#views,
-      observer: {
-        onAcknowledged: (write, region, result) => this.#judgeAcknowledgement(write, region, result),
-        onAnomaly: (text) => this.violations.add('health', text),
-      },
+      observer,
     });
     this.sessions = new Sessions({
       kernel,
@@ -179,7 +180,7 @@ export class Simulation {
       codecs: this.#views.map((view) => new ViewCodec(view)),
       writes: this.clients.writes,
       timeoutMs: knobs.workload.clientTimeoutMs,
-      onAnomaly: (text) => this.violations.add('health', text),
+      observer,
     });
     for (const namespace of knobs.namespaces) this.#finalStates.set(namespace.name, this.#finalState(namespace));
   }
@@ -452,11 +453,10 @@ export class Simulation {
       : 'replica';
   }
 
-  /** I2 at the moment of an acknowledgement: nobody has taken over, or the write lies within the seal. */
+  /** The disks hold it; and, said by the hub itself at this moment, nobody has taken over, or it lies within the seal (I2). */
   #judgeAcknowledgement(write: WriteRecord, region: string, result: IngestResult): void {
-    if (result.hub !== region) return;
-    this.#sync.acknowledged(write, result, this.kernel.nowMs);
-    if (this.#isActive(write.namespace)) return;
+    this.#sync.acknowledged(write, result, { atMs: this.kernel.nowMs, by: region });
+    if (result.hub !== region || this.#isActive(write.namespace)) return;
     const lease = this.control.lease(write.namespace);
     for (const [stream, seq] of Object.entries(result.positions)) {
       const limit = limitOf(lease, stream);

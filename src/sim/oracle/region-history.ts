@@ -27,7 +27,7 @@ interface Reading {
 }
 
 /** How long an acknowledgement may lie between the disk it speaks of and the client, ms. */
-const WORD_MS = 10_000;
+export const WORD_MS = 10_000;
 
 /**
  * What one region did to its logs and its store, judged as it happens: every step against the seals that the region has

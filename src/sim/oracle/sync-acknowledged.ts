@@ -2,7 +2,7 @@ import type { StreamKey } from '#core/model/stream';
 import type { IngestResult } from '#region/engine-api';
 import type { NamespaceKnobs } from '#sim/knobs';
 import type { PlainLease } from '#sim/oracle/lease-view';
-import type { RegionHistory } from '#sim/oracle/region-history';
+import { type RegionHistory, WORD_MS } from '#sim/oracle/region-history';
 import type { Violations } from '#sim/oracle/violations';
 import type { WriteRecord } from '#sim/workload/write-record';
 
@@ -10,6 +10,8 @@ interface SyncWrite {
   readonly name: string;
   readonly namespace: string;
   readonly atMs: number;
+  /** Since when at the earliest its hub may have said so, ms. */
+  readonly sinceMs: number;
   readonly positions: Readonly<Record<StreamKey, number>>;
   /** Regions whose disks held all of it when it was acknowledged. */
   readonly heldIn: readonly string[];
@@ -35,8 +37,12 @@ export class SyncAcknowledged {
     this.#violations = options.violations;
   }
 
-  /** The hub tells its client, at this moment. */
-  acknowledged(write: WriteRecord, result: IngestResult, atMs: number): void {
+  /** A region tells its client, at this moment: the hub, or one that passed the write on to it and has its answer. */
+  acknowledged(
+    write: WriteRecord,
+    result: IngestResult,
+    { atMs, by }: { readonly atMs: number; readonly by: string },
+  ): void {
     const namespace = this.#namespaces.find(({ name }) => name === write.namespace);
     const places = Object.entries(result.positions);
     if (namespace === undefined || places.length === 0) return;
@@ -67,7 +73,9 @@ export class SyncAcknowledged {
     const claimed = result.durableIn.filter((region) => region !== result.hub && !others.includes(region));
     if (claimed.length > 0)
       this.#violations.add('sync', `${write.name} is said to be durable in ${claimed.join(', ')}, and is not`);
-    this.#writes.push({ name: write.name, namespace: write.namespace, atMs, positions: result.positions, heldIn });
+    const sinceMs = by === result.hub ? atMs : atMs - WORD_MS;
+    const { name, namespace: of } = write;
+    this.#writes.push({ name, namespace: of, atMs, sinceMs, positions: result.positions, heldIn });
   }
 
   /** Judges what the records of all promotions say at the end. */
@@ -79,7 +87,9 @@ export class SyncAcknowledged {
       if (write.namespace !== namespace) continue;
       // A disk that goes back to an older copy of itself forgets what it said without anybody being able to tell.
       if (
-        this.#histories.some(({ region, rolledBackMs }) => write.heldIn.includes(region) && rolledBackMs > write.atMs)
+        this.#histories.some(
+          ({ region, rolledBackMs }) => write.heldIn.includes(region) && rolledBackMs > write.sinceMs,
+        )
       )
         continue;
       for (const [stream, seq] of Object.entries(write.positions)) {

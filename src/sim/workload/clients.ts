@@ -23,7 +23,7 @@ const TRY_AGAIN = new Set([
 ]);
 
 export interface ClientOutcomes {
-  /** Told done by this region itself at this moment. */
+  /** Told done by this region at this moment; the hub may be another one. */
   onAcknowledged(write: WriteRecord, region: string, result: IngestResult): void;
   /** An answer that no client should get. */
   onAnomaly(text: string): void;

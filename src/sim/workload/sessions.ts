@@ -13,6 +13,7 @@ import type { SeededRandom } from '#sim/kernel/seeded-random';
 import type { RegionMachine } from '#sim/machine/region-machine';
 import { EPOCH_MS } from '#sim/machine/sim-clock';
 import type { ObservedValue, Operation, ReadOperation, WriteOperation } from '#sim/oracle/history/types';
+import type { ClientOutcomes } from '#sim/workload/clients';
 import type { SessionKnobs } from '#sim/workload/session-knobs';
 import type { WriteRecord } from '#sim/workload/write-record';
 
@@ -52,7 +53,7 @@ export class Sessions {
   readonly #codecs: readonly ViewCodec[];
   readonly #writes: WriteRecord[];
   readonly #timeoutMs: number;
-  readonly #onAnomaly: (text: string) => void;
+  readonly #observer: ClientOutcomes;
   #regions: readonly RegionMachine[];
   #running = false;
   #next = 0;
@@ -67,7 +68,7 @@ export class Sessions {
     /** Where all writes of a run are kept, for the oracles that judge what became of them. */
     writes: WriteRecord[];
     timeoutMs: number;
-    onAnomaly: (text: string) => void;
+    observer: ClientOutcomes;
   }) {
     this.#kernel = options.kernel;
     this.#random = options.random;
@@ -79,7 +80,7 @@ export class Sessions {
     );
     this.#writes = options.writes;
     this.#timeoutMs = options.timeoutMs;
-    this.#onAnomaly = options.onAnomaly;
+    this.#observer = options.observer;
   }
 
   /** What was done so far, also without an answer. */
@@ -174,6 +175,7 @@ export class Sessions {
         this.#ended.push(operation);
         if (result !== undefined) {
           record.ackedMs = this.#kernel.nowMs;
+          this.#observer.onAcknowledged(record, machine.name, result);
           const seen = { epoch: 0, streams: result.positions };
           session.token = mergeTokens(session.token, { hlc: result.hlc, namespaces: { [namespace]: seen } });
         }
@@ -207,7 +209,8 @@ export class Sessions {
       (outcome: Outcome<ReadRowsResult>) => {
         const result = 'result' in outcome ? outcome.result : undefined;
         const code = 'result' in outcome ? null : outcome.code;
-        if (code !== null && !READ_REFUSALS.has(code)) this.#onAnomaly(`${machine.name} answers a read with ${code}`);
+        if (code !== null && !READ_REFUSALS.has(code))
+          this.#observer.onAnomaly(`${machine.name} answers a read with ${code}`);
         const rows = result?.rows.map((row, place) => observed(codec, `${view}/${ids[place]}`, row)) ?? [];
         const operation: ReadOperation = {
           kind: 'read',
