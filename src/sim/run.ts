@@ -76,7 +76,8 @@ function readMutant(): string | undefined {
 
 function readKinds(): readonly FaultKind[] | undefined {
   const asked = values.faults?.split(',');
-  const known = asked && FAULT_KINDS.filter((kind) => asked.includes(kind));
+  // As they were given: their order, and how often one stands there, belongs to the history that a line replays.
+  const known = asked?.flatMap((name) => FAULT_KINDS.find((kind) => kind === name) ?? []);
   return asked === undefined || known?.length === asked.length
     ? known
     : usage(`--faults takes some of ${FAULT_KINDS.join(',')}.`);
