@@ -179,7 +179,7 @@ const FAULT_INTERVAL_MS_MIN = 200;
 /** Writes that begin at once in a burst. */
 export const BURST_WRITES = 20;
 /** About as many writes a run begins at the most: twice as many changes of one key cost the oracles more than two runs. */
-const WRITES_MAX = 4000;
+const WRITES_MAX = 3300;
 
 /** Names of different lengths: the order of origins among equal stamps is by length first. */
 const REGIONS = ['ap-south', 'eu-west', 'us-east', 'af', 'south-america'];
@@ -252,7 +252,7 @@ export function drawKnobs(random: SeededRandom): Knobs {
     },
     disk: { fsyncMs: random.logBetween(0.05, 20), applyMs: random.logBetween(0.01, 3) },
     workload: {
-      intervalMs: Math.max(random.logBetween(8, 60), (faultsMs * atOnce) / WRITES_MAX),
+      intervalMs: Math.max(random.logBetween(9, 70), (faultsMs * atOnce) / WRITES_MAX),
       burstShare,
       keys: random.pick([1, 3, 20, 20, 200]),
       hotShare: random.pick([0, 0.3, 0.9]),

@@ -449,7 +449,7 @@ export class NamespaceWriter {
     } catch (caught) {
       item.reject(toAntipodeError(caught, 'OUTCOME_UNKNOWN'));
     } finally {
-      late.abort();
+      late.abort(null);
     }
   }
 }

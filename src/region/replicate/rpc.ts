@@ -93,7 +93,8 @@ export class RpcEnd {
       return { answer: parseBody(schema, message.body, name) as RequestAnswer<N>, blob: message.blob };
     } finally {
       this.#waiting.delete(id);
-      deadline.abort();
+      // A reason of its own would come with a stack that nobody reads.
+      deadline.abort(null);
     }
   }
 

@@ -281,7 +281,7 @@ export class RowReads {
         }),
       ]);
     } finally {
-      late.abort();
+      late.abort(null);
     }
   }
 }

@@ -26,8 +26,8 @@ interface Reading {
   readonly counter: number;
 }
 
-/** How long an acknowledgement may lie between the disk it speaks of and the client, ms. */
-export const WORD_MS = 10_000;
+/** How long a hub may go by what a disk said that is not there any more: nobody tells it while that region is cut off, ms. */
+export const WORD_MS = 60_000;
 
 /**
  * What one region did to its logs and its store, judged as it happens: every step against the seals that the region has

@@ -6,6 +6,9 @@ import type { Job } from '#sim/runner/job';
 /** A run that takes longer hangs in a loop that never yields, ms of real time. */
 const RUN_MS_MAX = 300_000;
 
+/** Room for the young, MiB: a run makes much that dies at once, and scavenging a small room often is a twentieth of its time. */
+const YOUNG_MIB = 64;
+
 /** A run that came to no end: its thread died or hung. */
 export interface LostRun {
   readonly seed: number;
@@ -61,7 +64,10 @@ export class Pool {
   }
 
   #startWorker(): Worker {
-    return new Worker(new URL('./worker.ts', import.meta.url), { workerData: this.#edits });
+    return new Worker(new URL('./worker.ts', import.meta.url), {
+      workerData: this.#edits,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MIB },
+    });
   }
 
   async #take(): Promise<Worker> {
