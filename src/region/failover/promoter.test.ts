@@ -154,6 +154,18 @@ test('an automatic promotion of asynchronous writes is lossy however many promis
   assert.deepEqual(written[0]?.seals, { '1': { [STREAM]: 5 } });
 });
 
+test('what was fetched stays within the seal when the one who promised it cannot give the rest', async () => {
+  const { promoter, written } = candidate({
+    'ap-south promise': { answer: { heads: { [STREAM]: 10 }, log: 'log c' } },
+    'ap-south fetch': FETCHED,
+  });
+  await win(promoter, 'automatic');
+  assert.deepEqual(written[0]?.seals, { '1': { [STREAM]: 5 } });
+  assert.deepEqual(written[0]?.lossy, [
+    { epoch: 1, promised: ['eu-west'], missing: ['ap-south', 'us-east'], lowered: {} },
+  ]);
+});
+
 /** The holder of epoch 2 has written nothing; epoch 1 was closed at the five changes that this candidate lacks. */
 const LATER: Lease = {
   revision: 9,

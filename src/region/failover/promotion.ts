@@ -71,7 +71,9 @@ export async function preparePromotion(options: {
       const missing = [lease.record.holder, ...options.others].filter((name) => !promised.includes(name));
       return { seal, promises: counted, missing, lowered };
     }
-    counted = counted.filter((promise) => promise.region !== failed);
+    // What did come is durable here, and may be applied and relied on already: this region promises it, too.
+    const heads = await log.promise(epoch, lease.revision);
+    counted = [{ ...own, heads }, ...counted.slice(1).filter((promise) => promise.region !== failed)];
   }
 }
 
