@@ -43,14 +43,16 @@ export function planFollowing(options: {
   const own = sources.find((source) => source.peer === origin && source.willing);
   const relays = sources.filter((source) => source.peer !== origin);
   const current = relays.filter((source) => source.state !== 'none');
+  // One that let go of what comes next here has nothing to give, followed or not.
+  const reaching = relays.filter((source) => source.start <= head);
   const follow: string[] = [];
   if (own !== undefined && (own.head > head || (!sealed && (own.vouches || own.head === head)))) {
     if (own.state === 'none') follow.push(own.peer);
     if (own.head > head || own.vouches)
       return { follow, drop: own.state === 'following' ? current.map(({ peer }) => peer) : [] };
   }
-  const best = furthest(relays.filter((source) => source.head > head && (source.willing || source.state !== 'none')));
-  const kept = furthest(current);
+  const best = furthest(reaching.filter((source) => source.head > head && (source.willing || source.state !== 'none')));
+  const kept = furthest(reaching.filter((source) => source.state !== 'none'));
   if (best === undefined || (kept !== undefined && (kept.head > head || kept.quietMs < RELAY_QUIET_MS)))
     return { follow, drop: current.filter((source) => source !== kept).map(({ peer }) => peer) };
   follow.push(best.peer);
