@@ -433,6 +433,7 @@ export class Applier {
     this.#checkpoints.clear();
     this.#expiry.reload();
     this.#parking.clear();
+    this.halted.refilled();
     await this.projection.fill(async (error) => {
       if (this.#stopped) throw error;
       await this.#waitForSpace(error);

@@ -52,8 +52,11 @@ export class HaltedStreams {
 
   /** A frame that was applied already may be damaged, too: it is missed only by those who ask for it. */
   noteDamage(stream: StreamKey, from: number, error: AntipodeError): void {
-    if (this.#damaged.has(stream)) return;
+    const known = this.#damaged.get(stream);
+    // Of several the first: what comes before it is applied, and the next is found when it comes next.
+    if (known !== undefined && known <= from) return;
     this.#damaged.set(stream, from);
+    this.#without.delete(stream);
     this.#events.add('frame-damaged', 'error', `${error.message}: a copy is fetched from a peer`, { stream });
   }
 
@@ -76,6 +79,11 @@ export class HaltedStreams {
     if (gapOf(log, stream, applied) !== undefined) return true;
     // Behind the frame at a seal comes nothing that is valid, damaged or not.
     return this.#damaged.get(stream) === applied && withinSeal(log, stream, applied + 1) > applied;
+  }
+
+  /** The store was emptied: streams are read again from where they begin, up to what stops them. */
+  refilled(): void {
+    this.#reasons.clear();
   }
 
   /** A good copy is in the log, or the changes came some other way. */
