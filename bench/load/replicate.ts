@@ -61,7 +61,7 @@ export interface Paced {
 const VISIBLE_MS_MAX = 120_000;
 const SEEN_POLL_MS = 2;
 /** Between two looks for the probe: what lags are exact to. More looks would take what is measured its processor time. */
-const LOOK_PERIOD_MS = 0.5;
+const LOOK_PERIOD_MS = 1;
 const VERIFIED_KEYS = 500;
 /** Histograms count whole microseconds. */
 const US_PER_MS = 1000;

@@ -25,8 +25,9 @@ const FLAT_OUT_ROWS_PER_BATCH = 2_000;
 const FLAT_OUT_IN_FLIGHT = 4;
 const CUT_SECONDS = 10;
 const BEFORE_CUT_SECONDS = 2;
-/** Caught up: what is visible is so little older than it was before the cut. */
+/** Caught up: what becomes visible is no later than this, or than most of what became visible before the cut. */
 const CAUGHT_UP_MS = 50;
+const MOST = 0.99;
 const LINE_BYTES_PER_SECOND = 100_000_000 / 8;
 
 const GOALS = {
@@ -367,13 +368,14 @@ async function cut(run: SuiteRun, contestants: readonly Contestant[], settings: 
   });
 }
 
-/** From the heal until a batch is visible that was due after the heal and is no later than batches were before the cut. */
+/** From the heal until a batch is visible after it that is no later than batches were before the cut. */
 function caughtUpSeconds({ dueMs, shownMs }: Paced, healedMs: number): number {
-  for (const [at, shown] of shownMs.entries()) {
-    const due = dueMs[at] ?? 0;
-    if (shown > healedMs && shown - due <= CAUGHT_UP_MS) return (shown - healedMs) / 1000;
-  }
-  return Number.POSITIVE_INFINITY;
+  const cutMs = healedMs - CUT_SECONDS * 1000;
+  const lags = Array.from(shownMs, (shown, at) => shown - (dueMs[at] ?? 0));
+  const before = lags.filter((_, at) => (shownMs[at] ?? 0) < cutMs).sort((x, y) => x - y);
+  const usualMs = before[Math.floor(before.length * MOST)] ?? 0;
+  const at = lags.findIndex((lag, batch) => (shownMs[batch] ?? 0) > healedMs && lag <= Math.max(CAUGHT_UP_MS, usualMs));
+  return at < 0 ? Number.POSITIVE_INFINITY : ((shownMs[at] ?? 0) - healedMs) / 1000;
 }
 
 async function twoReplicas(run: SuiteRun, settings: Settings): Promise<void> {
