@@ -69,7 +69,7 @@ export const DURABILITY_MUTANTS: readonly Mutant[] = [
     name: 'checkpoint-before-data',
     bug: 'Positions are written in a transaction of their own, before the rows.',
     faults: ['crash-region', 'crash-hub'],
-    oracles: ['I3', 'I4', 'I5'],
+    oracles: ['I3', 'I4', 'I5', 'I9'],
     hiddenStore: (inner, _random, pause) =>
       withApply(inner, async (batch, merge, after) => {
         if (batch.checkpoints.size === 0) return inner.apply(batch, merge, after);

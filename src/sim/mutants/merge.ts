@@ -70,7 +70,7 @@ export const MERGE_MUTANTS: readonly Mutant[] = [
     name: 'keep-first',
     bug: 'The merge keeps what is stored.',
     faults: ['reset-link'],
-    oracles: ['I4', 'I7'],
+    oracles: ['I4', 'I6', 'I7'],
     hiddenStore: (inner) => withApply(inner, (batch) => inner.apply(batch, () => 'keep')),
   },
   {
