@@ -235,4 +235,10 @@ export const CORPUS: readonly PastFailure[] = [
       'slow-control-disk',
     ],
   },
+  {
+    showed:
+      'the marker of an epoch was stamped an hour ahead, by a clock set while the bound of its stamps was written',
+    seeds: [172, 9],
+    kinds: ['clock-hour-ahead', 'flap-hub', 'isolate-hub-with-one', 'crash-hub'],
+  },
 ];

@@ -104,3 +104,16 @@ test('a new holder starts above sealed stamps however far ahead they lie', async
   node.hlc.startAbove(sealed);
   assert.ok(compareHlc(await node.reserve(), sealed) > 0);
 });
+
+test('a wall clock set an hour ahead while the bound is written raises it no further before its owner was asked again', async () => {
+  const node = new Node();
+  node.held.hold();
+  const ready = node.hlc.ready();
+  node.clock.nowWallMs += 3_600_000;
+  await node.held.release();
+  await ready;
+  assert.equal(node.hlc.tryReserve(1), undefined);
+  node.clock.nowWallMs -= 3_600_000;
+  node.crash();
+  assert.ok(node.hlc.aheadMs < 2000, `${node.hlc.aheadMs} ms ahead`);
+});

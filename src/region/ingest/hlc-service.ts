@@ -48,11 +48,12 @@ export class HlcService {
     return this.#hlc.last.wallMs - this.#clock.wallMs();
   }
 
-  /** Resolves when readings may be handed out. Await it before `tryReserve`. */
+  /**
+   * Persists a bound for the wall clock of this moment where one is needed. Await it before `tryReserve`, and begin again
+   * where that gives nothing: whether the wall clock is to be trusted is asked before each bound.
+   */
   async ready(): Promise<void> {
-    while (this.#nextWallMs() + ROOM_MS > this.#boundMs) {
-      await this.#extend();
-    }
+    if (this.#nextWallMs() + ROOM_MS > this.#boundMs) await this.#extend();
   }
 
   /** `count` consecutive readings, or undefined when the persisted bound is too near: await `ready` and try again. */

@@ -220,6 +220,8 @@ export class NamespaceWriter {
     for (;;) {
       this.#stamps.assertOpen();
       await this.#hlc.ready();
+      // And in the step that gives the stamps: a wall clock can be set while the bound is written.
+      this.#stamps.assertOpen();
       const base = this.#hlc.tryReserve(grant.streams.length);
       if (base === undefined) continue;
       // Waiting for the clock may have outlasted the epoch.
