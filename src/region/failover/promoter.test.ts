@@ -42,7 +42,7 @@ const FRAME = encodeFrame({
 });
 
 /** What each peer answers to each request; a peer without an answer cannot be reached. */
-type Answers = Readonly<Record<string, { answer: unknown; blob?: Buffer }>>;
+type Answers = Readonly<Record<string, { answer: unknown; blob?: Buffer } | AntipodeError>>;
 
 function candidate(
   answers: Answers,
@@ -76,6 +76,7 @@ function candidate(
     request: async (peer: string, name: string) => {
       const found = answers[`${peer} ${name}`];
       if (found === undefined) throw new AntipodeError('PEER_UNAVAILABLE', `${peer} is gone`);
+      if (found instanceof AntipodeError) throw found;
       return { blob: Buffer.alloc(0), ...found };
     },
   } as unknown as Peers;
@@ -194,6 +195,16 @@ test('a candidate that cannot get a closed epoch does not become hub', async () 
     message: /up to 0, its seal is 5/,
   });
   assert.deepEqual(written, []);
+});
+
+test('a candidate whose end lies below the begin of a log that has the rest does not become hub, whatever a person allows', async () => {
+  const truncated = new AntipodeError('STREAM_TRUNCATED', `${STREAM} begins at 3 here, above 0`);
+  const running = candidate({ 'ap-south promise': HELD, 'ap-south fetch': truncated });
+  await assert.rejects(win(running.promoter, 'automatic'), { code: 'FAILOVER_REFUSED', message: /begins at 3/ });
+  assert.deepEqual(running.written, []);
+  const closed = candidate({ 'ap-south fetch': truncated }, LATER);
+  await assert.rejects(winWithoutHolder(closed, true, LATER), { code: 'FAILOVER_REFUSED', message: /begins at 3/ });
+  assert.deepEqual(closed.written, []);
 });
 
 test('a promotion whose compare-and-set had an unknown outcome is audited when its record is found, once', async () => {

@@ -23,7 +23,8 @@ export interface PreparedPromotion {
 /**
  * P6.3 up to the compare-and-set: this region promises, asks the others to, takes for each stream the greatest position
  * promised as the seal, and fetches everything up to it. A promise whose frames cannot be fetched does not count, and the
- * seal is computed again without it.
+ * seal is computed again without it. FAILOVER_REFUSED when one that promised holds the rest, but its log begins above the
+ * end of this region's.
  */
 export async function preparePromotion(options: {
   readonly region: string;
@@ -93,17 +94,21 @@ async function fetchEarlierSeals(options: {
   const lowered: Record<StreamKey, number> = {};
   for (const seals of Object.values(lease.record.seals)) {
     for (const [stream, upTo] of Object.entries(seals)) {
+      let filledFirst: AntipodeError | undefined;
       for (const source of peers.names) {
         while (log.head(stream).seq < upTo && peers.connected(source)) {
           try {
             await fetchPiece({ stream, upTo, source, log, peers });
           } catch (caught) {
-            if (toAntipodeError(caught).code === 'INTERNAL') throw caught;
+            const error = toAntipodeError(caught);
+            if (error.code === 'INTERNAL') throw caught;
+            if (error.code === 'STREAM_TRUNCATED') filledFirst = refusedUntilFilled(region, source, error);
             break;
           }
         }
       }
       const { seq } = log.head(stream);
+      if (seq < upTo && filledFirst !== undefined) throw filledFirst;
       if (seq < upTo && options.allowLoss) lowered[stream] = seq;
       else if (seq < upTo) {
         const hole = `${region} holds ${stream} up to ${seq}, its seal is ${upTo}, and no connected region has the rest`;
@@ -133,12 +138,26 @@ async function fetchUpTo(options: {
       try {
         await fetchPiece({ stream, upTo, source: source.region, log, peers });
       } catch (caught) {
-        if (toAntipodeError(caught).code === 'INTERNAL') throw caught;
+        const error = toAntipodeError(caught);
+        if (error.code === 'INTERNAL') throw caught;
+        if (error.code === 'STREAM_TRUNCATED') throw refusedUntilFilled(region, source.region, error);
         return source.region;
       }
     }
   }
   return undefined;
+}
+
+/**
+ * What begins above this region's end is not lost: the one whose log let go of the beginning holds it in its store. A seal
+ * at this region's end would take it from everybody, and no loss that a person allows is meant by that.
+ */
+function refusedUntilFilled(region: string, holder: string, cause: AntipodeError): AntipodeError {
+  const reason = `${region} lacks history that ${holder} has in its store and no more in its log: ${cause.message}`;
+  return new AntipodeError('FAILOVER_REFUSED', reason, {
+    remedy: `Promote ${holder}, or wait until the backfill of ${region} has ended, which runs by itself.`,
+    cause,
+  });
 }
 
 async function fetchPiece(options: {
