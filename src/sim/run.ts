@@ -43,6 +43,12 @@ const OPTIONS = {
   'fail-fast': { type: 'boolean', default: false },
 } as const;
 
+// Whoever reads may have seen enough: `| head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
 const { values } = readArguments();
 const mutant = readMutant();
 const edits = editsOf(MUTANTS.find(({ name }) => name === mutant));
@@ -164,8 +170,10 @@ async function runMany(jobs: readonly Job[]): Promise<boolean> {
   const workers = Math.min(jobs.length, readWorkers());
   const summary = new Summary();
   const progress = new Progress(jobs.length, 'seeds');
+  // What fails is told at once; with --json beside the progress.
   const tell = (text: string): void => {
-    if (!values.json) print(text);
+    if (values.json) process.stderr.write(`${text}\n`);
+    else print(text);
   };
   const pool = new Pool(workers, edits);
   await pool.inLanes(jobs, async (job) => {
