@@ -79,7 +79,7 @@ const verdicts: Verdict[] = [];
 await lanes.inLanes(mutants, async (mutant) => {
   const verdict = await tryMutant(mutant, { seeds: seedsFor(mutant, seedsMax), giveUp: trialIsOver });
   verdicts.push(verdict);
-  if (!values.json) process.stdout.write(`${describe(verdict)}\n`);
+  tell(describe(verdict));
   progress.step(() => `${verdicts.filter(({ killed }) => killed).length} killed`);
   return 'go on';
 });
@@ -105,10 +105,15 @@ async function tryOracles(): Promise<Alone[]> {
       break;
     }
     found.push({ oracle, mutant: kill?.mutant, seed: kill?.seed, replay: kill?.replay });
-    if (!values.json) process.stdout.write(`${oracle.padEnd(40)} ${kill?.mutant ?? 'NOTHING'} with the others off\n`);
+    tell(`${oracle.padEnd(40)} ${kill?.mutant ?? 'NOTHING'} with the others off`);
     return 'go on';
   });
   return found.sort((a, b) => ORACLES.indexOf(a.oracle) - ORACLES.indexOf(b.oracle));
+}
+
+/** What became of one; with --json beside the progress. */
+function tell(text: string): void {
+  (values.json ? process.stderr : process.stdout).write(`${text}\n`);
 }
 
 function describe(verdict: Verdict): string {
