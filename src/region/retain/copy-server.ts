@@ -41,7 +41,9 @@ export class CopyServer {
       copyBegin: async ({ namespace }) => {
         const log = this.#giving(namespace);
         const vector: Record<StreamKey, { seq: number; hash: string }> = {};
-        for (const { stream, seq } of this.#applier.appliedVector(namespace)) {
+        for (const { stream, seq: applied } of this.#applier.appliedVector(namespace)) {
+          // A log whose last frames were damaged when it was opened ends below what was applied: the copy reaches further.
+          const seq = Math.min(applied, log.head(stream).seq);
           const hash = log.hashAt(stream, seq);
           if (hash !== undefined) vector[stream] = { seq, hash: Buffer.from(hash).toString('hex') };
         }

@@ -91,7 +91,10 @@ export class DiskFaults {
     }
   }
 
-  /** A frame reads otherwise than it was written. Where loss has a limit, another region's log holds it too. */
+  /**
+   * A frame reads otherwise than it was written. Where loss has a limit, the logs of all others hold it, too: one that alone
+   * does may stay away for good.
+   */
   #flipBit(machine: RegionMachine): boolean {
     const { random, regions, knobs, kernel } = this.#c;
     const log = logOf(machine);
@@ -103,7 +106,7 @@ export class DiskFaults {
       ends.push(end);
     const end = random.pick(ends);
     const others = regions.filter((other) => other !== machine).map(logOf);
-    if (knobs.mode !== 'safety' && !others.some((other) => reads(other, stream, end))) return false;
+    if (knobs.mode !== 'safety' && !others.every((other) => reads(other, stream, end))) return false;
     const table = machine.log.table('frames');
     const numbers = machine.log.table('streams').get(Buffer.from(stream));
     if (numbers === undefined) return false;
