@@ -308,6 +308,8 @@ export class ConflictHistory {
     this.#met.set(view, met);
     let lostInStream = false;
     for (const meeting of meetings) {
+      // Two states of a counter, of which the same change came last: one holds more of the others, and none is lost.
+      if (meeting.stored === meeting.incoming) continue;
       const counted = this.#within(this.#cover, meeting) || (copied && this.#within(this.#vector, meeting));
       if (counted && copied) continue;
       const storedKnew = this.#knew(meeting.stored, meeting.incoming);
