@@ -241,4 +241,21 @@ export const CORPUS: readonly PastFailure[] = [
     seeds: [172, 9],
     kinds: ['clock-hour-ahead', 'flap-hub', 'isolate-hub-with-one', 'crash-hub'],
   },
+  {
+    showed:
+      'a damaged frame that only its log and its store held stayed in the log, and who waited for it waited for ever',
+    seeds: [779],
+    kinds: [
+      'crash-hub',
+      'drift-clock',
+      'failed-fsync',
+      'flap-hub',
+      'flip-log-bit',
+      'lossy-link',
+      'mute',
+      'no-free-space',
+      'reorder-link',
+      'wipe-disks',
+    ],
+  },
 ];

@@ -7,15 +7,18 @@ import { InProcessTopology, REGIONS, TEST_VIEW } from '#region/testing/in-proces
 const codec = new ViewCodec(TEST_VIEW);
 const KEYS = 40;
 
-/** Three regions that let go of what is older than `ageMs`. */
+/** Three regions that let go of what is older than `ageMs`, under a lease or as members of equal standing. */
 async function withTopology(
-  retention: { ageMs: number; bytes: number },
+  { members = false, ...retention }: { ageMs: number; bytes: number; members?: boolean },
   work: (topology: InProcessTopology, write: (count: number, addedUs?: number) => Promise<void>) => Promise<void>,
 ): Promise<void> {
   const show = process.env['SHOW'] !== undefined;
   const topology = new InProcessTopology({
     leaseMs: 1500,
     retention,
+    ...(members
+      ? { setup: { namespace: 'flights', partitions: 1, replication: 'active-active' as const, retention } }
+      : {}),
     ...(show ? { logger: { info: console.log, warn: console.log, error: console.log } } : {}),
   });
   let written = 0;
@@ -164,4 +167,19 @@ test('a damaged frame of which no log has a copy is made good from the store of 
     await topology.until(() => happened(topology, 'ap-south', 'backfill-completed'), 20_000);
     await topology.until(async () => topology.storedRows('ap-south').join() === topology.storedRows('us-east').join());
     await topology.until(async () => (await status(topology, 'ap-south')).state === 'serving');
+  }));
+
+test('a damaged frame that its origin had sent to nobody is made good from its store', () =>
+  withTopology({ ageMs: 3_600_000, bytes: 1e9, members: true }, async (topology, write) => {
+    await write(20);
+    for (const name of REGIONS)
+      await topology.until(async () => topology.storedRows(name).join() === topology.storedRows('us-east').join());
+    for (const name of ['ap-south', 'eu-west']) await topology.stopRegion(name);
+    await write(40);
+    topology.damageFrame('us-east', 40);
+    for (const name of ['ap-south', 'eu-west']) await topology.startRegion(name);
+    for (const name of REGIONS)
+      await topology.until(async () => topology.storedRows(name).join() === topology.storedRows('us-east').join());
+    assert.ok(await happened(topology, 'us-east', 'frame-damaged'));
+    assert.ok(await happened(topology, 'eu-west', 'backfill-completed'));
   }));

@@ -14,6 +14,7 @@ function stream(over: Partial<RetainedStream>): RetainedStream {
     heldByOne: 100,
     aged: 0,
     unreadable: 0,
+    awaited: false,
     frames: frames(10, 0),
     ...over,
   };
@@ -58,4 +59,10 @@ test('a frame that nobody can replace goes', () => {
   assert.deepEqual(planCuts([stream({ unreadable: 30, heldByAll: 20 })], 0), [
     { stream: 'a', upTo: 30, leavesBehind: true },
   ]);
+});
+
+test('a damaged frame that another member waits for goes although it is the only copy, and nothing beyond what it takes', () => {
+  const waiting = stream({ heldByAll: 0, heldByOne: 20, unreadable: 50, awaited: true });
+  assert.deepEqual(planCuts([waiting], 0), [{ stream: 'a', upTo: 50, leavesBehind: true }]);
+  assert.deepEqual(planCuts([{ ...waiting, unreadable: 0 }], 9999), [{ stream: 'a', upTo: 20, leavesBehind: true }]);
 });

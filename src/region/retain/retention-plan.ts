@@ -16,12 +16,17 @@ export interface RetainedStream {
   readonly cap: number;
   /** What every member holds, this region included. */
   readonly heldByAll: number;
-  /** What at least one other member holds: nobody lets go of an only copy, which may yet become a tail. */
+  /** What at least one other member holds: nobody lets go of an only copy that can be read, which may yet become a tail. */
   readonly heldByOne: number;
   /** Frames up to here are older than the age. */
   readonly aged: number;
   /** A damaged frame that nobody can replace ends here; 0 when there is none. */
   readonly unreadable: number;
+  /**
+   * Another member holds what comes before that frame, nobody has a copy of it, and no seal to come can rule it out: what
+   * it changed can be had from the store here and from nowhere else.
+   */
+  readonly awaited: boolean;
   /** Ends of the frames held, oldest first, with their bytes; only as many as may have to go for the sake of space. */
   readonly frames: readonly { readonly to: number; readonly bytes: number; readonly wallMs: number }[];
 }
@@ -40,8 +45,8 @@ export interface Cut {
  */
 export function planCuts(streams: readonly RetainedStream[], excessBytes: number): Cut[] {
   const upTo = new Map<StreamKey, number>();
-  for (const { stream, start, cap, heldByAll, heldByOne, aged, unreadable } of streams) {
-    const wanted = Math.max(Math.min(aged, heldByAll), Math.min(unreadable, heldByOne));
+  for (const { stream, start, cap, heldByAll, heldByOne, aged, unreadable, awaited } of streams) {
+    const wanted = Math.max(Math.min(aged, heldByAll), awaited ? unreadable : Math.min(unreadable, heldByOne));
     upTo.set(stream, Math.max(start, Math.min(cap, wanted)));
   }
   let excess = excessBytes;

@@ -46,7 +46,7 @@ interface Held {
  * they did (P12.1): a store that is lost afterwards comes back from it. A snapshot may be relied on when every member
  * holds what it reaches to, since no later seal can rule it out then (P5.3); only where space leaves no choice, or a frame
  * is not readable any more, is one relied on that a seal may yet rule out: the store then comes back from a peer, since
- * frames that no other member holds stay in any case.
+ * frames that no other member holds stay as long as a seal may rule them out.
  */
 export class Retention {
   readonly #region: string;
@@ -228,6 +228,7 @@ export class Retention {
       heldByOne: this.#heldByOne(log, stream),
       aged,
       unreadable: this.#unreadable(log, stream),
+      awaited: this.#awaited(log, stream),
       frames,
     };
   }
@@ -289,6 +290,16 @@ export class Retention {
     const end = damagedAt === undefined ? undefined : log.endAfter(stream, damagedAt);
     const next = end === undefined ? undefined : log.endAfter(stream, end);
     return next !== undefined && next <= this.#applier.checkpoint(stream) ? next : 0;
+  }
+
+  /** Whether a member that holds all before the damaged frame can have the rest from this region's store alone. */
+  #awaited(log: NamespaceLog, stream: StreamKey): boolean {
+    const { halted } = this.#applier;
+    const damagedAt = halted.damaged().get(stream);
+    if (damagedAt === undefined || !halted.hasNoCopy(stream)) return false;
+    // A namespace without leases has no seals; below a known one no other comes.
+    if (log.standing(stream).kind !== 'sealed' && log.live === undefined) return false;
+    return this.#heldByOne(log, stream) >= damagedAt;
   }
 
   /** What every member holds, this region included. */
