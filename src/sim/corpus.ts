@@ -258,4 +258,21 @@ export const CORPUS: readonly PastFailure[] = [
       'wipe-disks',
     ],
   },
+  {
+    showed:
+      'two regions of which each lacked what only the store of the other held fell silent to each other in turn, for ever',
+    seeds: [362],
+    kinds: [
+      'clock-back-at-restart',
+      'clock-hour-ahead',
+      'crash-hub',
+      'crash-machine',
+      'flap-hub',
+      'full-store',
+      'half-open-link',
+      'mute',
+      'orphan-channels',
+      'pause-hub',
+    ],
+  },
 ];

@@ -48,7 +48,7 @@ export class LinkServer {
   readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
   readonly #positions: DurablePositions;
   readonly #vouchesFor: (stream: StreamKey) => boolean;
-  readonly #incomplete: (namespace: string) => string | undefined;
+  readonly #withheld: (namespace: string) => ReadonlySet<StreamKey> | 'all';
   readonly #subscriptions = new Map<number, Subscription>();
   readonly #stops: (() => void)[] = [];
   #creditBytes = 0;
@@ -67,10 +67,10 @@ export class LinkServer {
     handlers: RequestHandlers;
     /** Whether this region can say of an own open stream that what it holds is all there is. */
     vouchesFor: (stream: StreamKey) => boolean;
-    /** Why this region lacks something of a namespace: then it is nobody's source, and says nothing of what it holds. */
-    incomplete?: (namespace: string) => string | undefined;
+    /** Streams of a namespace of which this region is nobody's source, and does not say what it holds. */
+    withheld?: (namespace: string) => ReadonlySet<StreamKey> | 'all';
   }) {
-    this.#incomplete = options.incomplete ?? (() => undefined);
+    this.#withheld = options.withheld ?? (() => new Set());
     this.peer = options.channel.peer;
     this.#region = options.region;
     this.#log = options.log;
@@ -248,8 +248,10 @@ export class LinkServer {
     for (const [namespace, log] of this.#namespaces) {
       const watermarkMs = log.watermarkMs();
       if (log.lease !== undefined) leases[namespace] = log.lease.revision;
-      if (this.#incomplete(namespace) !== undefined) continue;
+      const withheld = this.#withheld(namespace);
+      if (withheld === 'all') continue;
       for (const stream of log.streams()) {
+        if (withheld.has(stream)) continue;
         streams[stream] = {
           start: log.start(stream).seq,
           head: log.head(stream).seq,

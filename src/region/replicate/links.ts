@@ -44,6 +44,8 @@ export class Links implements Peers, LinkObserver {
   #onMarker: (namespace: string, payload: Uint8Array) => void = () => undefined;
   /** Why this region lacks something of a namespace that its logs cannot give it; then it acknowledges nothing of it. */
   incomplete: (namespace: string) => string | undefined = () => undefined;
+  /** Of which streams of a namespace nothing is said to peers, because less of them is here than their logs say. */
+  withheld: (namespace: string) => ReadonlySet<StreamKey> | 'all' = () => new Set();
 
   constructor(options: {
     region: string;
@@ -323,7 +325,7 @@ export class Links implements Peers, LinkObserver {
       positions: this.#positions,
       handlers: this.#handlers,
       vouchesFor: (stream) => this.vouchesFor(stream),
-      incomplete: (namespace) => this.incomplete(namespace),
+      withheld: (namespace) => this.withheld(namespace),
     });
     this.#servers.set(channel.peer, server);
     channel.onClose(() => {

@@ -208,7 +208,7 @@ export const REQUESTS = {
   },
   /**
    * Begins a copy of what the asked region's online store holds of a namespace (P12.3). `vector`: what it has applied, with
-   * the hash of its log there; `rows`: of its whole store. REBUILDING while it lacks something itself.
+   * the hash of its log there; `rows`: of its whole store. REBUILDING while it is filled itself, or built again.
    */
   copyBegin: {
     body: z.object({ namespace: z.string() }),

@@ -28,8 +28,9 @@ const FAILURES_MAX = 20;
 /**
  * Fills the gaps of one namespace from the online store of a peer (P12.3): its rows, a chunk at a time in key order, merged
  * by the applier; then the streams from the vector at which the copy began. How far it is stands in the store beside the
- * rows, so it resumes at each chunk, after a crash too. Until a durable snapshot holds what came, this region acknowledges
- * nothing of the namespace, is not promotable, and gives no copies itself: what came is only in a store that is not synced.
+ * rows, so it resumes at each chunk, after a crash too. As long as something is missing, and until a durable snapshot holds
+ * what came, this region acknowledges nothing of the namespace and is not promotable. From the first chunk to the snapshot it
+ * gives no copies itself: what came is only in a store that is not synced.
  */
 export class Backfiller {
   readonly #region: string;
@@ -94,11 +95,24 @@ export class Backfiller {
 
   /** Why this region lacks something of the namespace that its logs cannot give it; undefined when it does not. */
   incomplete(): string | undefined {
+    return this.#state === undefined ? (this.#gaps[0]?.reason ?? this.unsettled()) : this.unsettled();
+  }
+
+  /**
+   * Why what the store holds of the namespace may not be relied on by others: it came by a copy that is not durable, or not
+   * whole. A gap alone is no reason: all that is here is durable then, and peers may lack just that.
+   */
+  unsettled(): string | undefined {
     if (this.#state !== undefined)
       return `${this.#log.namespace} is filled from ${this.#state.peer}: ${this.#state.reason}`;
-    if (this.#gaps[0] !== undefined) return this.#gaps[0].reason;
     const torn = this.#awaitedTear();
     return torn && `a copy brought ${torn.stream} up to ${torn.reach}, its log ends at ${torn.head} here`;
+  }
+
+  /** Of which streams nothing is said to peers, because this region holds less of them than their logs say. */
+  withheld(): ReadonlySet<StreamKey> | 'all' {
+    if (this.unsettled() !== undefined) return 'all';
+    return new Set(this.#gaps.flatMap(({ stream, within }) => (within === 'own log' ? [stream] : [])));
   }
 
   /** Nothing of the namespace was ever applied here, and its rows have not come yet: an empty answer would be a wrong one. */
@@ -197,7 +211,10 @@ export class Backfiller {
   async #failed(error: AntipodeError): Promise<void> {
     const { namespace } = this.#log;
     this.#failures += 1;
-    const again = error.disposition === 'reset' || this.#failures >= FAILURES_MAX;
+    const state = this.#state;
+    // Two that began to fill each other at the same time: none of them has anything yet, and both let go.
+    const crossed = error.code === 'REBUILDING' && state?.chunks === 0;
+    const again = error.disposition === 'reset' || this.#failures >= FAILURES_MAX || crossed;
     if (this.#failures === 1 || again)
       this.#events.add('backfill-interrupted', 'warning', `the backfill of ${namespace}: ${error.message}`, {
         code: error.code,
@@ -206,10 +223,11 @@ export class Backfiller {
       this.#failures = 0;
       await this.#write(undefined).catch(() => undefined);
     }
-    await this.#clock.sleep(RETRY_MS, this.#stopping.signal).catch(() => undefined);
+    const restMs = crossed && this.#region > state.peer ? GAP_PATIENCE_MS : RETRY_MS;
+    await this.#clock.sleep(restMs, this.#stopping.signal).catch(() => undefined);
   }
 
-  /** Asks all connected peers what they could give, and begins with the best that fills every gap. */
+  /** Asks all connected peers what they could give, and begins with the best of them. */
   async #begin(): Promise<void> {
     const { namespace } = this.#log;
     const source = await sourceFor(this.#log, this.#gaps, this.#links, REQUEST_TIMEOUT_MS);
@@ -313,13 +331,14 @@ export class Backfiller {
     await this.#secure();
     await this.#write(undefined);
     this.#completed += 1;
-    this.#gaps = [];
+    this.#gaps = gapsOf(this.#log, this.#applier, this.#links);
     this.#gapSinceMs = undefined;
-    const message = `${namespace} is complete again: ${state.rows} rows in ${state.chunks} pieces from ${state.peer}`;
+    const left = this.#gaps.length > 0 ? 'has what came' : 'is complete again';
+    const message = `${namespace} ${left}: ${state.rows} rows in ${state.chunks} pieces from ${state.peer}`;
     this.#events.add('backfill-completed', 'info', message, { namespace, rows: state.rows });
     this.#audit.note(this.#region, 'backfill-completed', { namespace, peer: state.peer, rows: state.rows });
     this.#torn = true;
-    this.#tendTorn();
+    if (this.#gaps.length === 0) this.#tendTorn();
     this.#links.reconcile();
   }
 

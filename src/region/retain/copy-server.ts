@@ -10,14 +10,15 @@ import { readSections, sectionsOf } from '#region/retain/copied-sections';
 
 /**
  * Gives other regions copies of this region's live store, a chunk for each request: nothing is kept here between two of
- * them, and the one who asks knows where it stands. Refused while this region itself lacks something or must rebuild.
+ * them, and the one who asks knows where it stands. Refused while this region is filled itself or must rebuild; not where
+ * it only lacks something: who asks may lack something else, and would wait for this one as this one for it.
  */
 export class CopyServer {
   readonly #store: OnlineStore;
   readonly #applier: Applier;
   readonly #views: ViewRegistry;
   readonly #namespaces: ReadonlyMap<string, NamespaceLog>;
-  readonly #incomplete: (namespace: string) => string | undefined;
+  readonly #unsettled: (namespace: string) => string | undefined;
   readonly #chunkBytes: number;
 
   constructor(options: {
@@ -25,14 +26,15 @@ export class CopyServer {
     applier: Applier;
     views: ViewRegistry;
     namespaces: ReadonlyMap<string, NamespaceLog>;
-    incomplete: (namespace: string) => string | undefined;
+    /** Why what is here may not be relied on by others. */
+    unsettled: (namespace: string) => string | undefined;
     chunkBytes: number;
   }) {
     this.#store = options.store;
     this.#applier = options.applier;
     this.#views = options.views;
     this.#namespaces = options.namespaces;
-    this.#incomplete = options.incomplete;
+    this.#unsettled = options.unsettled;
     this.#chunkBytes = options.chunkBytes;
   }
 
@@ -63,7 +65,7 @@ export class CopyServer {
   #giving(namespace: string): NamespaceLog {
     const log = this.#namespaces.get(namespace);
     if (log === undefined) throw new AntipodeError('STREAM_NOT_FOUND', `namespace ${namespace} is not configured here`);
-    const reason = this.#incomplete(namespace);
+    const reason = this.#unsettled(namespace);
     if (reason !== undefined) throw new AntipodeError('REBUILDING', reason);
     const beyond = this.#applier.projection.beyondSeal(log, this.#applier.checkpoints());
     if (beyond !== undefined)

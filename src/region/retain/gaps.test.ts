@@ -4,8 +4,9 @@ import { AntipodeError } from '#core/errors';
 import type { StreamStanding } from '#core/failover/lease';
 import { HaltedStreams } from '#region/apply/halted-streams';
 import type { EventList } from '#region/observe/events';
+import type { Links } from '#region/replicate/links';
 import type { NamespaceLog } from '#region/replicate/namespace-log';
-import { gapsOf } from '#region/retain/gaps';
+import { gapsOf, sourceFor } from '#region/retain/gaps';
 
 const STREAM = 'flights/0/us-east/00000000000000aa';
 
@@ -65,4 +66,27 @@ test('a damaged frame of which nobody has a copy is a gap when it comes next, no
   assert.equal(untilOf({ start: 0, head: 20, applied: 5, damagedAt: 5 }), 10);
   assert.equal(untilOf({ start: 0, head: 20, applied: 7, damagedAt: 5 }), undefined);
   assert.equal(untilOf({ seal: 5, start: 0, head: 20, applied: 5, damagedAt: 5 }), undefined);
+});
+
+test('a copy comes from whose store fills most gaps, of several from who has applied most, and from nobody who fills none', async () => {
+  const gaps = ['a', 'b'].map((stream) => ({ stream, until: 10, within: 'peers' as const, reason: '' }));
+  const chosen = async (offers: Record<string, Record<string, number>>): Promise<string | undefined> => {
+    const links = {
+      names: Object.keys(offers),
+      connected: (peer: string) => peer !== 'away',
+      request: async (peer: string) => {
+        const vector = Object.entries(offers[peer] ?? {}).map(([stream, seq]) => [stream, { seq, hash: '' }]);
+        return { answer: { storeId: peer, vector: Object.fromEntries(vector), rows: 1 } };
+      },
+    } as unknown as Links;
+    return (await sourceFor({ namespace: 'flights' } as NamespaceLog, gaps, links, 1000))?.peer;
+  };
+  assert.equal(await chosen({ one: { a: 10, b: 10 }, two: { a: 11, b: 10 } }), 'two');
+  assert.equal(await chosen({ one: { a: 10, b: 10 }, two: { a: 99, b: 9 } }), 'one');
+  assert.equal(
+    await chosen({ one: { a: 10, b: 9 }, two: { a: 9, b: 9 } }),
+    'one',
+    'the other gap is filled from elsewhere',
+  );
+  assert.equal(await chosen({ one: { a: 9, b: 9 }, away: { a: 10, b: 10 } }), undefined);
 });

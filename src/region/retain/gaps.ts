@@ -10,6 +10,8 @@ export interface Gap {
   readonly stream: StreamKey;
   /** Its changes must have come up to here before the stream can go on. */
   readonly until: number;
+  /** Where it lies: in what the own log claims to hold, or beyond its end, up to which nothing is missing. */
+  readonly within: 'own log' | 'peers';
   readonly reason: string;
 }
 
@@ -30,7 +32,7 @@ export function gapsOf(
     const own = gapOf(log, stream, applier.checkpoint(stream));
     if (own !== undefined) {
       const reason = `STREAM_TRUNCATED: ${stream} is applied up to ${own.applied}, its log begins at ${own.start} here`;
-      gaps.push({ stream, until: own.until, reason });
+      gaps.push({ stream, until: own.until, within: 'own log', reason });
       continue;
     }
     const head = log.queuedHead(stream).seq;
@@ -38,7 +40,8 @@ export function gapsOf(
     if (damagedAt !== undefined && applier.halted.lacks(log, stream, applier.checkpoint(stream))) {
       const until = log.endAfter(stream, damagedAt);
       const reason = `FRAME_CORRUPT: the frame of ${stream} after ${damagedAt} is damaged here, and no peer's log holds it`;
-      if (applier.halted.hasNoCopy(stream) && until !== undefined) gaps.push({ stream, until, reason });
+      if (applier.halted.hasNoCopy(stream) && until !== undefined)
+        gaps.push({ stream, until, within: 'own log', reason });
       continue;
     }
     if (standing.kind === 'sealed' && head >= standing.seal) continue;
@@ -47,12 +50,15 @@ export function gapsOf(
     if (ahead.length === 0 || start <= head) continue;
     const peers = ahead.map(({ peer }) => peer).join(', ');
     const reason = `STREAM_TRUNCATED: ${stream} ends at ${head} here and begins at ${start} at ${peers}`;
-    gaps.push({ stream, until: withinSeal(log, stream, start), reason });
+    gaps.push({ stream, until: withinSeal(log, stream, start), within: 'peers', reason });
   }
   return gaps;
 }
 
-/** The connected peer that has applied most, of those whose store fills every gap; undefined when there is none. */
+/**
+ * The connected peer whose store fills most of the gaps, and of several the one that has applied most; undefined when none
+ * fills any. Regions of which each lacks what only another holds are complete again after some rounds.
+ */
 export async function sourceFor(
   log: NamespaceLog,
   gaps: readonly Gap[],
@@ -73,10 +79,12 @@ export async function sourceFor(
         }
       }),
   );
-  let best: (typeof offers)[number];
+  let best: (NonNullable<(typeof offers)[number]> & { readonly filled: number }) | undefined;
   for (const offer of offers) {
-    if (offer === undefined || gaps.some(({ stream, until }) => (offer.from[stream]?.seq ?? 0) < until)) continue;
-    if (best === undefined || offer.applied > best.applied) best = offer;
+    if (offer === undefined) continue;
+    const filled = gaps.filter(({ stream, until }) => (offer.from[stream]?.seq ?? 0) >= until).length;
+    if (filled === 0 || filled < (best?.filled ?? 0)) continue;
+    if (best === undefined || filled > best.filled || offer.applied > best.applied) best = { ...offer, filled };
   }
   if (best === undefined) return undefined;
   const { peer, storeId, from, rowsExpected } = best;

@@ -10,7 +10,10 @@ const KEYS = 40;
 /** Three regions that let go of what is older than `ageMs`, under a lease or as members of equal standing. */
 async function withTopology(
   { members = false, ...retention }: { ageMs: number; bytes: number; members?: boolean },
-  work: (topology: InProcessTopology, write: (count: number, addedUs?: number) => Promise<void>) => Promise<void>,
+  work: (
+    topology: InProcessTopology,
+    write: (count: number, addedUs?: number, region?: string) => Promise<void>,
+  ) => Promise<void>,
 ): Promise<void> {
   const show = process.env['SHOW'] !== undefined;
   const topology = new InProcessTopology({
@@ -22,10 +25,10 @@ async function withTopology(
     ...(show ? { logger: { info: console.log, warn: console.log, error: console.log } } : {}),
   });
   let written = 0;
-  const write = async (count: number, addedUs = 0): Promise<void> => {
+  const write = async (count: number, addedUs = 0, region = 'us-east'): Promise<void> => {
     for (let i = 0; i < count; i++) {
       const n = written++;
-      await topology.region('us-east').ingest({
+      await topology.region(region).ingest({
         view: TEST_VIEW.name,
         version: TEST_VIEW.version,
         idempotencyKey: `k${n}`,
@@ -181,5 +184,26 @@ test('a damaged frame that its origin had sent to nobody is made good from its s
     for (const name of REGIONS)
       await topology.until(async () => topology.storedRows(name).join() === topology.storedRows('us-east').join());
     assert.ok(await happened(topology, 'us-east', 'frame-damaged'));
-    assert.ok(await happened(topology, 'eu-west', 'backfill-completed'));
+    await topology.until(() => happened(topology, 'eu-west', 'backfill-completed'));
+  }));
+
+test('two members of which each lacks what only the store of the other holds fill each other', () =>
+  withTopology({ ageMs: 100, bytes: 20_000, members: true }, async (topology, write) => {
+    const accepts = async (name: string) => (await status(topology, name)).namespaces[0]?.accepting === true;
+    for (const name of REGIONS) await topology.until(() => accepts(name));
+    await topology.stopRegion('eu-west');
+    await write(150, 0, 'ap-south');
+    await topology.until(() => happened(topology, 'ap-south', 'retention-forced'));
+    for (const name of ['ap-south', 'us-east']) await topology.stopRegion(name);
+    topology.wipe('us-east');
+    for (const name of ['eu-west', 'us-east']) await topology.startRegion(name);
+    await topology.until(() => accepts('eu-west'));
+    await write(150, 0, 'eu-west');
+    await topology.until(() => happened(topology, 'eu-west', 'retention-forced'));
+    await topology.stopRegion('us-east');
+    assert.equal(await happened(topology, 'eu-west', 'gap-found'), false);
+    await topology.startRegion('ap-south');
+    for (const name of ['ap-south', 'eu-west'])
+      await topology.until(() => happened(topology, name, 'backfill-completed'), 20_000);
+    await topology.until(async () => topology.storedRows('ap-south').join() === topology.storedRows('eu-west').join());
   }));

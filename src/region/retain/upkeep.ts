@@ -88,10 +88,11 @@ export class Upkeep {
       ...options,
       namespaces: logs,
       chunkBytes: config.copyChunkBytes ?? BACKFILL_CHUNK_BYTES,
-      incomplete: (namespace) =>
-        applier.rebuilding ? 'the online store is being built again' : this.incomplete(namespace),
+      unsettled: (namespace) =>
+        applier.rebuilding ? 'the online store is being built again' : this.#backfillers.get(namespace)?.unsettled(),
     });
     links.incomplete = (namespace) => this.incomplete(namespace);
+    links.withheld = (namespace) => this.#backfillers.get(namespace)?.withheld() ?? new Set();
     applier.incomplete = (namespace) => this.incomplete(namespace);
     applier.awaitsFirstRows = (namespace) => this.#backfillers.get(namespace)?.awaitsFirstRows() ?? false;
     this.#clock = options.clock;
