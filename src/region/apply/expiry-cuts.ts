@@ -81,6 +81,16 @@ export class ExpiryCuts {
     this.#raised = new Map();
   }
 
+  /** Records that came by a copy are in the store: the cuts among them bind from now on, and everything is swept again. */
+  copied(records: ReadonlyMap<string, Buffer | null>): void {
+    for (const [key, bytes] of records) {
+      if (!key.startsWith(PREFIX) || bytes === null) continue;
+      const version = key.slice(PREFIX.length);
+      this.#cuts.set(version, decodeJsonRecord<CutRecord>(bytes));
+      this.#sweptTo.delete(version);
+    }
+  }
+
   /** The store holds other records than before: it was emptied, or filled from elsewhere. */
   reload(): void {
     this.#raised = new Map();

@@ -298,6 +298,7 @@ export class Backfiller {
       await this.#store.apply(batch, decide, () => watch.records());
       watch.commit();
       this.#applier.projection.load();
+      this.#applier.expiry.copied(records);
       this.#state = next;
       this.#rowsTotal += rows.length;
       this.#bytesTotal += blob.length;
