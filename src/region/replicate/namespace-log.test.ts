@@ -345,3 +345,21 @@ test('a full disk refuses the frame and leaves the end of the stream where it wa
   node.held.disk.full = false;
   assert.equal(await node.log.mirror(A, first, LIVE), 'appended');
 });
+
+test('a log that reaches a position by an append on its way does not begin anew there', async () => {
+  const { log, held } = new Node();
+  log.adopt({ record: EPOCH_1, revision: 1 });
+  const [first, second] = chain(3, 2) as [Mirrored, Mirrored];
+  await log.mirror(A, first, LIVE);
+  held.hold();
+  const mirrored = log.mirror(A, second, LIVE);
+  const within = log.reset(A, { seq: 4, hash: sha256(Buffer.from('other')) });
+  const promised = log.promise(1, 1);
+  await held.release();
+  assert.equal(await mirrored, 'appended');
+  assert.equal(await within, false);
+  assert.deepEqual(await promised, { [A]: 5 });
+  assert.deepEqual([log.start(A).seq, log.head(A).seq], [0, 5], 'what a promise named is still there');
+  assert.equal(await log.reset(A, { seq: 9, hash: sha256(Buffer.from('later')) }), true);
+  assert.deepEqual([log.start(A).seq, log.head(A).seq], [9, 9]);
+});

@@ -117,10 +117,16 @@ export class NamespaceLog {
     return this.#guard(this.#log.truncate(stream, upTo));
   }
 
-  /** Lets a stream begin anew at a position whose changes reached the store some other way. Nobody may follow it meanwhile. */
-  async reset(stream: StreamKey, head: StreamHead): Promise<void> {
+  /**
+   * Lets a stream begin anew at a position whose changes reached the store some other way; false, with nothing done, when
+   * the log reaches that far by itself. An append on its way is waited for and counts: what it made durable, a promise may
+   * have named. Nobody may follow the stream meanwhile.
+   */
+  async reset(stream: StreamKey, head: StreamHead): Promise<boolean> {
     while (this.#queued.has(stream)) await Promise.all(this.#inFlight);
+    if (head.seq <= this.#log.head(stream).seq) return false;
     await this.#guard(this.#log.reset(stream, head));
+    return true;
   }
 
   /** Puts a good copy of a frame in the place of a damaged one. */

@@ -351,8 +351,8 @@ export class Backfiller {
   async #goOnFrom(stream: StreamKey, seq: number, hash: string): Promise<void> {
     if (seq <= this.#log.head(stream).seq) return;
     this.#links.unfollow(stream);
-    await this.#log.reset(stream, { seq, hash: Buffer.from(hash, 'hex') });
-    this.#events.add('stream-reset', 'info', `${stream} goes on from ${seq} here`, { stream });
+    if (await this.#log.reset(stream, { seq, hash: Buffer.from(hash, 'hex') }))
+      this.#events.add('stream-reset', 'info', `${stream} goes on from ${seq} here`, { stream });
   }
 
   async #write(state: BackfillState | undefined): Promise<void> {
