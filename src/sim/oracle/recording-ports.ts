@@ -53,12 +53,13 @@ export function recordStore(
     bytes: () => store.bytes(),
     apply: async (batch, merge, after) => {
       const watched = history.conflicts.watch(batch, merge);
+      const held = history.toApply(batch, log);
       const applied = store.apply(batch, watched.decide, after);
       applied.catch(() => undefined);
       const outcome = await applied;
       // What a machine did that died with its disk unsynced has no place in its history.
       if (process.alive || !history.untrusted) {
-        history.applying(batch, log);
+        history.applying(batch, held);
         watched.applied();
       }
       await delay();

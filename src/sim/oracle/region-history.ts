@@ -227,8 +227,19 @@ export class RegionHistory {
     return Math.max(this.#held.get(stream) ?? 0, ...lately.map(({ held }) => held.get(stream) ?? 0));
   }
 
-  /** The engine changes its store; `log` holds what it may apply. */
-  applying(batch: ApplyBatch, log: ChangeLog): void {
+  /** What the log holds of what a batch is to apply. Asked when the batch is handed over: a log may begin anew meanwhile. */
+  toApply(batch: ApplyBatch, log: ChangeLog): ReadonlyMap<StreamKey, readonly LoggedFrame[]> {
+    if (isCopy(batch)) return new Map();
+    return new Map(
+      [...batch.checkpoints].map(([stream, to]) => {
+        const frames = log.read(stream, this.#applied.get(stream) ?? 0, Number.MAX_SAFE_INTEGER);
+        return [stream, frames.filter((frame) => frame.to <= to)];
+      }),
+    );
+  }
+
+  /** The engine changed its store; `held` is what its log held of that. */
+  applying(batch: ApplyBatch, held: ReadonlyMap<StreamKey, readonly LoggedFrame[]>): void {
     if (this.#untrusted)
       this.#violations.add('I5', `${this.region} goes on with a store that was left behind by a dead machine`);
     if (isCopy(batch)) {
@@ -251,8 +262,7 @@ export class RegionHistory {
       if (to <= from)
         this.#violations.add('I5', `${this.region} applies ${stream} up to ${to} again, it was at ${from}`);
       let position = from;
-      for (const logged of log.read(stream, from, Number.MAX_SAFE_INTEGER)) {
-        if (logged.to > to) break;
+      for (const logged of held.get(stream) ?? []) {
         if (logged.from !== position) break;
         position = logged.to;
         // What a crash left durable was never told of; it is applied all the same.
