@@ -67,8 +67,8 @@ export function linkRequests(options: {
       const { epoch, freshnessMs } = result;
       return { answer: { epoch, freshnessMs, seen: { ...result.seen, streams: { ...result.seen.streams } } }, blob };
     },
-    replay: async ({ namespace, stream }, blob) => ({
-      answer: { replayedTo: await namespaceOf(namespace).tails.take(stream, unpackFrames(blob)) },
+    replay: async ({ namespace, stream, after }, blob) => ({
+      answer: { replayedTo: await namespaceOf(namespace).tails.take(stream, unpackFrames(blob), after) },
     }),
   };
 }

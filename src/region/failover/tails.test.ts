@@ -47,7 +47,7 @@ function hub(
     /** Frames of OLD that were mirrored while its epoch was open. */
     held?: readonly string[];
   } = {},
-): { tails: Tails; appended: ReplayWrite[]; audited: unknown[]; journal: Journal } {
+): { tails: Tails; appended: ReplayWrite[]; audited: unknown[]; journal: Journal; log: NamespaceLog } {
   const clock = new HandClock();
   const { log: changeLog, journal } = new HeldDisk().open();
   const log = new NamespaceLog({ namespace: 'flights', log: changeLog, journal, host: TEST_HOST, clock });
@@ -112,7 +112,7 @@ function hub(
     } as unknown as AuditLog,
     journal,
   });
-  return { tails, appended, audited, journal };
+  return { tails, appended, audited, journal, log };
 }
 
 function change(name: string, offset: number): Change {
@@ -276,6 +276,16 @@ test('a tail is found and listed; by policy it is offered to the hub, which may 
     ]);
     assert.deepEqual(appended.map(namesOf), replayed ? ['klm'] : []);
   }
+});
+
+test('of a tail whose beginning left the log before its seal was known, the rest is replayed', async () => {
+  const { tails, appended, log } = hub({ held: ['abcdefghij', 'kl', 'mn', 'o'] });
+  await settle();
+  await log.truncate(OLD, 12);
+  await tails.tend();
+  assert.deepEqual(appended.map(namesOf), ['mn', 'o']);
+  const [tail] = tails.list();
+  assert.deepEqual([tail?.from, tail?.to, tail?.state], [12, 15, 'replayed']);
 });
 
 test('a stream held up to its seal has no tail', async () => {

@@ -24,7 +24,7 @@ const REPLAY_TIMEOUT_MS = 30_000;
 
 interface Tail {
   readonly stream: StreamKey;
-  /** The seal: lower when a promotion lowered it. */
+  /** The seal, lower when a promotion lowered it; or where this log begins, when that lies above it. */
   from: number;
   /** Grows when frames become durable that were on their way to disk when the seal became known. */
   to: number;
@@ -169,19 +169,25 @@ export class Tails {
     const standing = this.#log.standing(stream);
     if (standing.kind !== 'sealed') return;
     const { seal } = standing;
-    const head = this.#log.head(stream).seq;
+    const to = this.#log.head(stream).seq;
+    // What left the log before the seal was known is here no more; another region may hold it.
+    const from = Math.min(to, Math.max(seal, this.#log.start(stream).seq));
     const known = this.#tails.get(stream);
-    if (head <= seal || (known?.to === head && known.from === seal)) return;
-    if (known === undefined) this.#tails.set(stream, { stream, from: seal, to: head, replayedTo: seal, doneIn: null });
-    else Object.assign(known, { from: seal, to: head, replayedTo: seal, doneIn: null });
-    const message = `${head - seal} changes of ${stream} lie beyond its seal ${seal}`;
-    this.#events.add('tail-found', 'warning', message, { stream, from: seal, to: head });
-    this.#audit.note(this.#region, 'tail-found', { stream, from: seal, to: head });
+    if (to <= seal || (known?.to === to && known.from === from)) return;
+    if (known === undefined) this.#tails.set(stream, { stream, from, to, replayedTo: from, doneIn: null });
+    else Object.assign(known, { from, to, replayedTo: from, doneIn: null });
+    const gone = from > seal ? `, ${from - seal} of them no more in this log` : '';
+    const message = `${to - seal} changes of ${stream} lie beyond its seal ${seal}${gone}`;
+    this.#events.add('tail-found', 'warning', message, { stream, from, to });
+    this.#audit.note(this.#region, 'tail-found', { stream, from, to, seal });
   }
 
-  /** Hub's side: takes over a piece of a tail. Answers up to which seq the tail is taken over, for the sender to go on from. */
-  take(stream: StreamKey, frames: readonly Buffer[]): Promise<number> {
-    const next = this.#taking.then(() => this.#takeInOrder(stream, frames));
+  /**
+   * Hub's side: takes over a piece of a tail of which the sender holds what follows `after`. Answers up to which seq that is
+   * taken over, for the sender to go on from.
+   */
+  take(stream: StreamKey, frames: readonly Buffer[], after = 0): Promise<number> {
+    const next = this.#taking.then(() => this.#takeInOrder(stream, frames, after));
     this.#taking = next.catch(() => undefined);
     return next;
   }
@@ -208,7 +214,7 @@ export class Tails {
       const epoch = this.#log.lease?.record.epoch;
       if (hub === undefined || epoch === undefined) return;
       const before = tail.replayedTo;
-      tail.replayedTo = Math.max(tail.from, await this.#send(hub, tail.stream, frames));
+      tail.replayedTo = Math.max(tail.from, await this.#send(hub, tail, frames));
       if (tail.replayedTo >= tail.to) return this.#finish(tail, hub, epoch);
       // The same place after a piece: something holds the hub up; the next round tries again.
       if (frames.length > 0 && tail.replayedTo <= before) return;
@@ -220,18 +226,18 @@ export class Tails {
   #finish(tail: Tail, hub: string, epoch: number): void {
     tail.doneIn = epoch;
     const { stream, from, to } = tail;
+    if (to === from) return;
     const message = `${to - from} changes beyond the seal of ${stream} were taken over by ${hub}`;
     this.#events.add('tail-replayed', 'info', message, { stream });
     this.#audit.note(this.#region, 'tail-replayed', { stream, from, to, hub, epoch });
   }
 
-  async #send(hub: string, stream: StreamKey, frames: readonly { readonly bytes: Uint8Array }[]): Promise<number> {
-    if (hub === this.#region)
-      return this.take(
-        stream,
-        frames.map(({ bytes }) => Buffer.from(bytes)),
-      );
-    const body = { namespace: this.#namespace, stream };
+  async #send(hub: string, { stream, from }: Tail, frames: readonly { readonly bytes: Uint8Array }[]): Promise<number> {
+    if (hub === this.#region) {
+      const pieces = frames.map(({ bytes }) => Buffer.from(bytes));
+      return this.take(stream, pieces, from);
+    }
+    const body = { namespace: this.#namespace, stream, after: from };
     const { answer } = await this.#peers.request(hub, 'replay', body, {
       timeoutMs: REPLAY_TIMEOUT_MS,
       blob: packFrames(frames),
@@ -239,7 +245,7 @@ export class Tails {
     return answer.replayedTo;
   }
 
-  async #takeInOrder(stream: StreamKey, frames: readonly Buffer[]): Promise<number> {
+  async #takeInOrder(stream: StreamKey, frames: readonly Buffer[], after: number): Promise<number> {
     const standing = this.#log.standing(stream);
     if (standing.kind !== 'sealed') throw new AntipodeError('STREAM_NOT_FOUND', `${stream} has no seal known here`);
     const grant = this.#gate.appendable();
@@ -248,7 +254,7 @@ export class Tails {
     // What was taken over in an epoch of before may itself lie beyond a seal by now: the store knows what counts.
     if (grant.epoch !== this.#takenEpoch) this.#taken.clear();
     this.#takenEpoch = grant.epoch;
-    let position = coveredTo(this.#coverage(stream), standing.seal);
+    let position = coveredTo(this.#coverage(stream), Math.max(standing.seal, after));
     const before = position;
     for (const bytes of frames) {
       const { frame } = decodeFrame(bytes);

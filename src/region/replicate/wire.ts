@@ -187,9 +187,9 @@ export const REQUESTS = {
     body: z.object({ namespace: z.string(), view: z.string(), key: z.string() }),
     answer: z.object({ known: z.boolean() }),
   },
-  /** A piece of a tail for the hub to take over. Blob: frames, each with a 4-byte length. */
+  /** A piece of a tail, of which the sender holds what follows `after`, for the hub to take over. Blob: frames, each with a 4-byte length. */
   replay: {
-    body: z.object({ namespace: z.string(), stream: z.string() }),
+    body: z.object({ namespace: z.string(), stream: z.string(), after: seq }),
     answer: z.object({ replayedTo: seq }),
   },
   /**

@@ -14,6 +14,8 @@ const STATE = z.strictObject({
   from: z.record(z.string(), z.strictObject({ seq, hash: z.string() })),
   /** `copying`: chunk by chunk. `securing`: all rows are here, and a durable snapshot of them is not yet. */
   phase: z.enum(['copying', 'securing']),
+  /** What an earlier copy brought is in the store, and not durable either. */
+  unsecured: z.boolean(),
   /** What is merged already; null before the first chunk. */
   cursor: z.strictObject({ section: z.string(), after: z.string().nullable() }).nullable(),
   chunks: seq,

@@ -219,9 +219,10 @@ export class Backfiller {
       this.#events.add('backfill-interrupted', 'warning', `the backfill of ${namespace}: ${error.message}`, {
         code: error.code,
       });
-    if (again && this.#state?.phase === 'copying') {
+    if (again && state?.phase === 'copying') {
       this.#failures = 0;
-      await this.#write(undefined).catch(() => undefined);
+      const before: BackfillState | undefined = state.unsecured ? { ...state, phase: 'securing', from: {} } : undefined;
+      await this.#write(before).catch(() => undefined);
     }
     const restMs = crossed && this.#region > state.peer ? GAP_PATIENCE_MS : RETRY_MS;
     await this.#clock.sleep(restMs, this.#stopping.signal).catch(() => undefined);
@@ -244,6 +245,7 @@ export class Backfiller {
       rows: 0,
       bytes: 0,
       startedMs: this.#clock.wallMs(),
+      unsecured: this.#state !== undefined,
       reason,
     };
     await this.#write(state);
@@ -328,7 +330,11 @@ export class Backfiller {
       this.#applier.reload();
       for (const stream of checkpoints.keys()) this.#applier.repaired(stream);
     });
-    if (this.#applier.rebuilding) return this.#wait();
+    if (this.#applier.rebuilding) {
+      // What this copy left out and no log here holds would be waited for in vain: another copy brings it.
+      this.#gaps = gapsOf(this.#log, this.#applier, this.#links);
+      return this.#gaps.some(({ within }) => within === 'own log') ? this.#begin() : this.#wait();
+    }
     await this.#secure();
     await this.#write(undefined);
     this.#completed += 1;
