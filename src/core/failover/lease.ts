@@ -23,6 +23,11 @@ const LEASE_RECORD = z.strictObject({
   seals: z.record(z.string(), positions),
   /** Last durable positions the holder reported with a renewal; what it compares its disk with after a start. */
   reported: positions,
+  /**
+   * Where the holder's log began with that renewal, streams of the epoch alone: what lies before stands in stores, with the
+   * holder and at least one other region. A seal below would take it from them.
+   */
+  begins: positions,
   /** What every acknowledgement of the current epoch waited for, at the least: the weakest of what was in force in it. */
   acknowledge: z.strictObject({ count: z.number().int().min(0), regions: z.array(z.string()) }),
   /**
@@ -122,6 +127,7 @@ export function firstRecord(options: {
     streams: [...options.streams],
     seals: {},
     reported: {},
+    begins: {},
     acknowledge: plain(options.acknowledge ?? LOCAL),
     participants: {},
     lossy: [],
@@ -166,6 +172,7 @@ export function promotedRecord(
       [String(previous.epoch)]: { ...promotion.seal },
     },
     reported: {},
+    begins: {},
     acknowledge: plain(promotion.acknowledge ?? LOCAL),
     participants: Object.fromEntries(
       Object.entries(promotion.logs ?? {})

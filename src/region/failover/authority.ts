@@ -399,11 +399,13 @@ export class Authority implements NamespaceAuthority {
     }
     if (!this.#eligibility.partitionsFit()) return this.#stepDown();
     const reported = Object.fromEntries(role.streams.map((stream) => [stream, this.#log.head(stream).seq]));
+    const begins = Object.fromEntries(role.streams.map((stream) => [stream, this.#log.start(stream).seq]));
     const record = this.#acknowledgements.inForce({
       ...lease.record,
       // Until it accepts, its log may lack what the epoch held before.
       holderLog: role.accepting ? this.#surroundings.logId : lease.record.holderLog,
       reported: { ...lease.record.reported, ...reported },
+      begins: { ...lease.record.begins, ...begins },
     });
     const renewal = this.#watch.compareAndSet(lease.revision, record);
     this.#renewing = renewal.then(

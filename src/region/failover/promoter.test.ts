@@ -207,6 +207,14 @@ test('a candidate whose end lies below the begin of a log that has the rest does
   assert.deepEqual(closed.written, []);
 });
 
+test('a candidate that ends below where the log of the holder began is refused until a person allows the loss', async () => {
+  const cut: Lease = { ...LEASE, record: { ...LEASE.record, begins: { [STREAM]: 3 } } };
+  const { promoter, written } = candidate({}, cut);
+  await assert.rejects(win(promoter, 'automatic', cut), { code: 'LOSS_REFUSED', message: /up to 0.*began at 3/ });
+  assert.deepEqual(written, []);
+  assert.equal((await winWithoutHolder(candidate({}, cut), true, cut)).lossy, true);
+});
+
 test('a promotion whose compare-and-set had an unknown outcome is audited when its record is found, once', async () => {
   const { promoter, written, audited, answer } = candidate({ 'ap-south promise': PROMISED });
   answer.outcome = { kind: 'unknown', cause: 'no answer' };

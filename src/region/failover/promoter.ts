@@ -148,6 +148,14 @@ export class Promoter {
     }
     if (lossy && this.#lossy === 'refuse' && !allowLoss)
       throw new AntipodeError('LOSS_REFUSED', `${this.#region} would be hub of ${this.#namespace}, but ${loss}`);
+    const unfilled = lease.record.streams.find(
+      (stream) => (prepared.seal[stream] ?? 0) < (lease.record.begins[stream] ?? 0),
+    );
+    if (unfilled !== undefined && !allowLoss) {
+      const held = `${this.#region} and those who promise hold ${unfilled} up to ${prepared.seal[unfilled]}`;
+      const reason = `${held}, and the log of ${holder} began at ${lease.record.begins[unfilled]}`;
+      throw new AntipodeError('LOSS_REFUSED', `${reason}: what lies between stands in stores of regions that are away`);
+    }
     const streams = this.#mintStreams();
     const promised = prepared.promises.map(({ region }) => region);
     const record = promotedRecord(lease.record, {

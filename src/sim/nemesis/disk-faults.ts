@@ -119,7 +119,7 @@ export class DiskFaults {
     const at = random.integer(changed.length);
     changed[at] = (changed[at] as number) ^ (1 << random.integer(8));
     table.set(key.toString('latin1'), changed);
-    machine.setup?.history.conflicts.flipped(stream, end);
+    machine.setup?.history.flipped(stream, end);
     kernel.note(machine.name, `a bit of the frame of ${stream} that ends at ${end} has flipped`);
     return true;
   }

@@ -60,6 +60,8 @@ export class RegionHistory {
   /** When its disks last went back to an older copy of themselves. */
   rolledBackMs = Number.NEGATIVE_INFINITY;
   readonly #held = new Map<StreamKey, number>();
+  /** Frames of the log that are damaged. */
+  #flipped: readonly { readonly stream: StreamKey; readonly end: number }[] = [];
   /** What its earlier disks held, each for as long as somebody may go by it. */
   #heldBefore: readonly { readonly held: ReadonlyMap<StreamKey, number>; readonly untilMs: number }[] = [];
 
@@ -207,11 +209,22 @@ export class RegionHistory {
     this.#archive.held(this.region, stream, seq);
   }
 
-  /** Frames leave the log: while there is space for them, only such as every region held at some time; never an only copy (P12.1). */
+  /** A frame of the log reads otherwise than it was written. */
+  flipped(stream: StreamKey, end: number): void {
+    this.conflicts.flipped(stream, end);
+    this.#flipped = [...this.#flipped, { stream, end }];
+  }
+
+  /**
+   * Frames leave the log: while there is space for them, only such as every region held at some time; never an only copy
+   * (P12.1), but for a damaged one that nobody has, with the frame behind it, whose hash is where the log begins then.
+   */
   truncating(stream: StreamKey, upTo: number): void {
     this.conflicts.cut();
     const others = this.#members.filter((region) => region !== this.region);
-    if (others.every((region) => this.#archive.everHeld(region, stream) < upTo))
+    const damaged = this.#flipped.some((flip) => flip.stream === stream && flip.end <= upTo);
+    this.#flipped = this.#flipped.filter((flip) => flip.stream !== stream || flip.end > upTo);
+    if (!damaged && others.every((region) => this.#archive.everHeld(region, stream) < upTo))
       this.#violations.add('I1', `${this.region} lets go of ${stream} up to ${upTo}, which nobody else ever held`);
     if (this.#mayLeaveBehind) return;
     for (const region of others) {
