@@ -24,8 +24,8 @@ const LEASE_RECORD = z.strictObject({
   /** Last durable positions the holder reported with a renewal; what it compares its disk with after a start. */
   reported: positions,
   /**
-   * Where the holder's log began with that renewal, streams of the epoch alone: what lies before stands in stores, with the
-   * holder and at least one other region. A seal below would take it from them.
+   * Up to where logs let go of streams of the epoch, as the holder said with a renewal: what lies before stands in stores,
+   * the holder's and at least one other region's. A seal below would take it from them.
    */
   begins: positions,
   /** What every acknowledgement of the current epoch waited for, at the least: the weakest of what was in force in it. */

@@ -399,7 +399,7 @@ export class Authority implements NamespaceAuthority {
     }
     if (!this.#eligibility.partitionsFit()) return this.#stepDown();
     const reported = Object.fromEntries(role.streams.map((stream) => [stream, this.#log.head(stream).seq]));
-    const begins = Object.fromEntries(role.streams.map((stream) => [stream, this.#log.start(stream).seq]));
+    const begins = Object.fromEntries(role.streams.map((stream) => [stream, this.#log.begins(stream)]));
     const record = this.#acknowledgements.inForce({
       ...lease.record,
       // Until it accepts, its log may lack what the epoch held before.

@@ -36,6 +36,9 @@ export class NamespaceLog {
   #lease: Lease | undefined;
   #promise: EpochPromise | undefined;
 
+  /** Up to where streams should be cut, as asked for since the start. */
+  readonly #leaving = new Map<StreamKey, number>();
+
   constructor(options: {
     namespace: string;
     log: ChangeLog;
@@ -110,6 +113,21 @@ export class NamespaceLog {
   /** End of the frame after a position, readable or not. */
   endAfter(stream: StreamKey, afterSeq: number): number | undefined {
     return this.#log.endAfter(stream, afterSeq);
+  }
+
+  /**
+   * How far a stream may be cut that should be cut up to `upTo`. Of the open epoch's no further than the lease record says:
+   * no takeover by itself seals below that, so that nothing is let go of which a seal could rule out unheard.
+   */
+  mayLetGo(stream: StreamKey, upTo: number): number {
+    if (this.#lease === undefined || !this.#lease.record.streams.includes(stream)) return upTo;
+    this.#leaving.set(stream, Math.max(upTo, this.#leaving.get(stream) ?? 0));
+    return Math.min(upTo, this.#lease.record.begins[stream] ?? 0);
+  }
+
+  /** Where the stream begins here, or will when the lease record says so: what a holder renews its lease with. */
+  begins(stream: StreamKey): number {
+    return Math.max(this.#log.start(stream).seq, this.#leaving.get(stream) ?? 0);
   }
 
   /** Removes what ends at `upTo` or below, in pieces; resolves when it is gone. Throws DISK_FULL. */

@@ -193,7 +193,7 @@ export class Retention {
     for (const cut of cuts) {
       const { stream } = cut;
       const relied = cut.leavesBehind ? any : safe;
-      const upTo = Math.min(cut.upTo, relied?.manifest.from[stream] ?? 0);
+      const upTo = log.mayLetGo(stream, Math.min(cut.upTo, relied?.manifest.from[stream] ?? 0));
       const start = log.start(stream).seq;
       if (upTo > start) {
         await log.truncate(stream, upTo);
