@@ -23,15 +23,15 @@ function crowded(knobs: Knobs): Knobs {
 export const GAPS_MUTANTS: readonly Mutant[] = [
   {
     name: 'truncate-without-snapshot',
-    firstSeeds: [2],
+    firstSeeds: [17],
     bug: 'Frames leave the log although no durable snapshot holds them.',
     faults: ['power-loss', 'lose-store', 'crash-machine'],
     oracles: ['I1', 'I4', 'I5', 'I14'],
     tune: (knobs) => forgetful(knobs),
     edit: {
       file: 'src/region/retain/retention.ts',
-      find: 'const upTo = Math.min(cut.upTo, relied?.manifest.from[stream] ?? 0);',
-      put: 'const upTo = Math.min(cut.upTo, this.#applier.checkpoint(stream));',
+      find: 'const upTo = log.mayLetGo(stream, Math.min(cut.upTo, relied?.manifest.from[stream] ?? 0));',
+      put: 'const upTo = log.mayLetGo(stream, Math.min(cut.upTo, this.#applier.checkpoint(stream)));',
     },
   },
   {
