@@ -229,7 +229,7 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
     tune: underLease,
     edit: {
       file: 'src/region/failover/tails.ts',
-      find: 'let position = coveredTo(this.#coverage(stream), standing.seal);',
+      find: 'let position = coveredTo(this.#coverage(stream), Math.max(standing.seal, after));',
       put: 'let position = standing.seal;',
     },
   },
