@@ -52,7 +52,7 @@ export interface ApplyOutcome {
 export interface OnlineReader {
   /** Stored bytes of a row. The buffer is only valid until the next call on this reader: decode or copy at once. */
   row(key: Buffer): Buffer | undefined;
-  /** A small record; the buffer is a copy. */
+  /** A small record; the buffer is a copy, perhaps the one that the last call gave: nobody may write to it. */
   record(key: string): Buffer | undefined;
   /** Small records whose key starts with `prefix`, in key order, after `after` (exclusive), at most `limit`; copies. */
   records(

@@ -4,8 +4,10 @@ import { AntipodeError } from '#core/errors';
 import { type DeclaredRoute, installGate } from '#server/access/gate';
 import { RefusalLog } from '#server/access/refusals';
 import { Sessions } from '#server/access/sessions';
+import { readDirectly } from '#server/direct-reads';
 import type { FaceOptions, TlsMaterial } from '#server/face-options';
 import { addFeastRoutes } from '#server/feast/feast-routes';
+import { FeatureReads } from '#server/feast/feature-reads';
 import { OnlineFeatures } from '#server/feast/online-features';
 import { FeastWrites } from '#server/feast/writes';
 import { HttpFault, sendError } from '#server/http-errors';
@@ -48,7 +50,8 @@ export function buildFace(options: FaceOptions): FastifyInstance {
 
   const sessions = new Sessions(options.sessionKey ?? randomBytes(SESSION_KEY_BYTES), tokens);
   const refusals = new RefusalLog({ engine, clock, logger });
-  declaredRoutes.set(app, installGate(app, { region, tokens, sessions, reads: options.reads, refusals, clock }));
+  const gate = installGate(app, { region, tokens, sessions, reads: options.reads, refusals, clock });
+  declaredRoutes.set(app, gate.routes);
 
   const catalog = new ViewCatalog({ engine, clock, logger });
   const state = new ServingStateCache({ reader, clock, region });
@@ -57,13 +60,16 @@ export function buildFace(options: FaceOptions): FastifyInstance {
   const source = new StatusSource({ engine, clock });
   const events = new EventStream({ source, clock, logger });
   const onlineFeatures = new OnlineFeatures({ project, catalog, reader, state, limits, clock, logger, engine });
+  const reads = new FeatureReads({ onlineFeatures, meter, metrics, clock });
   const writes = new FeastWrites({ engine, catalog, limits, clock });
 
-  addFeastRoutes(app, { region, onlineFeatures, writes, state, meter, metrics, clock });
+  addFeastRoutes(app, { region, reads, writes, state });
   addOperationsRoutes(app, { engine, catalog, source, events, metrics });
   addConflictRoutes(app, { engine, catalog, project });
   addSessionRoutes(app, { region, sessions, refusals, clock, secure: options.tls !== undefined });
   if (options.dashboard !== null) addDashboardRoutes(app, options.dashboard);
+
+  readDirectly(app, { gate, reads, logger, bodyBytesMax: limits.bodyBytes });
 
   catalog.start();
   app.addHook('preClose', (done) => {

@@ -3,6 +3,7 @@ import { AntipodeError, toAntipodeError } from '#core/errors';
 import type { Logger } from '#ports/host';
 import { FeastFault, feastErrorBody, ValidationFault } from '#server/feast/faults';
 import { JsonSyntaxError } from '#server/json/read-json';
+import { JSON_TYPE } from '#server/response-headers';
 
 /** A refusal by HTTP itself: a method, a content type or an encoding that the route does not take. */
 export class HttpFault extends AntipodeError {
@@ -20,31 +21,57 @@ export class HttpFault extends AntipodeError {
 
 /** Seconds after which a refused request is worth repeating. */
 const RETRY_AFTER_SECONDS = 1;
-const JSON_TYPE = 'application/json';
+
+export interface ErrorAnswer {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+/** Where an error arose. */
+export interface FailedRoute {
+  /** Method and pattern, for the log. */
+  readonly route: string;
+  /** Errors in the shape of Feast's server. */
+  readonly feast: boolean;
+}
+
+/** Answers an error through Fastify. */
+export function sendError(logger: Logger, caught: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const { method, routeOptions } = request;
+  const route = `${method} ${routeOptions.url ?? 'none'}`;
+  const { status, headers, body } = errorAnswer(logger, caught, { route, feast: routeOptions.config.feast === true });
+  // Bytes, because Fastify would add a charset to the content type of a string.
+  reply.code(status).headers(headers).send(body);
+}
 
 /**
- * Answers an error. Every error has its stable code in `antipode-error`; the body depends on who is meant to read it:
+ * The answer to an error. Every error has its stable code in `antipode-error`; the body depends on who is meant to read it:
  * FastAPI's `{"detail": [...]}` for a body of the wrong shape, Feast's double-encoded string for its own errors, and
  * `{"detail", "code", "remedy"}` for the rest. A fault of our own is logged and its text kept back.
  */
-export function sendError(logger: Logger, caught: unknown, request: FastifyRequest, reply: FastifyReply): void {
+export function errorAnswer(logger: Logger, caught: unknown, { route, feast }: FailedRoute): ErrorAnswer {
   const error = classify(caught);
   const status = error.status;
   if (status >= 500 && error.code === 'INTERNAL') {
     logger.error('request-failed', {
-      route: `${request.method} ${request.routeOptions.url ?? 'none'}`,
+      route,
       error: error.message,
       stack: error.cause instanceof Error ? error.cause.stack : error.stack,
     });
   }
-  reply.code(status).header('content-type', JSON_TYPE).header('cache-control', 'no-store');
-  reply.header('antipode-error', error.code);
-  if (status === 401) reply.header('www-authenticate', 'Bearer');
-  if (error.disposition === 'retry' && (status === 429 || status === 503)) {
-    reply.header('retry-after', String(RETRY_AFTER_SECONDS));
-  }
-  // Bytes, because Fastify would add a charset to the content type of a string.
-  reply.send(Buffer.from(errorBody(error, request.routeOptions.config.feast === true), 'utf8'));
+  const retry = error.disposition === 'retry' && (status === 429 || status === 503);
+  return {
+    status,
+    headers: {
+      'content-type': JSON_TYPE,
+      'cache-control': 'no-store',
+      'antipode-error': error.code,
+      ...(status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+      ...(retry ? { 'retry-after': String(RETRY_AFTER_SECONDS) } : {}),
+    },
+    body: Buffer.from(errorBody(error, feast), 'utf8'),
+  };
 }
 
 function errorBody(error: AntipodeError, feast: boolean): string {

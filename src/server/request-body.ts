@@ -9,6 +9,8 @@ declare module 'fastify' {
   }
 }
 
+const EMPTY = Buffer.alloc(0);
+
 /**
  * Bodies arrive as bytes whatever their content type: Feast's documentation shows requests without one, and a wrong one
  * says nothing about the bytes. The header is put aside before Fastify judges it.
@@ -30,8 +32,14 @@ export function installBodyReader(app: FastifyInstance): void {
   });
 }
 
+/** The body as it came; empty when there is none. */
+export function bodyBytes(request: FastifyRequest): Buffer {
+  const body = request.body;
+  return body instanceof Buffer ? body : EMPTY;
+}
+
 /** The body as JSON; undefined when there is none. */
 export function jsonBody(request: FastifyRequest): unknown {
-  const body = request.body;
-  return body instanceof Buffer && body.length > 0 ? readJson(body) : undefined;
+  const body = bodyBytes(request);
+  return body.length > 0 ? readJson(body) : undefined;
 }

@@ -7,12 +7,23 @@ import {
   SERVING_STATE_KEY,
   type ServingState,
 } from '#region/apply/records';
+import type { HeaderList } from '#server/response-headers';
 
 /** Longest value of one response header; clients of several languages refuse a response with more than 16 KiB of them. */
 const HEADER_CHARACTERS_MAX = 8 * 1024;
 
-/** Response headers that say what an answer is worth. */
-export type FreshnessHeaders = Readonly<Record<string, string>>;
+/** Lists of namespaces whose headers are kept. */
+const PLACES_MAX = 256;
+
+/** Headers of one list of namespaces under one state. */
+interface Place {
+  /** Where: region and hubs. */
+  readonly place: HeaderList;
+  /** Of the least fresh namespace; null when that is not known. */
+  readonly anchorMs: number | null;
+  /** What: epochs and positions. */
+  readonly versions: HeaderList;
+}
 
 /**
  * Where the region stands, as the engine writes it into the online store a few times a second: the only thing a serving
@@ -24,6 +35,8 @@ export class ServingStateCache {
   readonly #region: string;
   #bytes: Buffer | undefined;
   #state: ServingState | undefined;
+  /** What the state comes down to for lists of namespaces, by the list itself: a read plan keeps its own. */
+  readonly #places = new Map<readonly string[], Place>();
 
   constructor(options: { readonly reader: OnlineReader; readonly clock: Clock; readonly region: string }) {
     this.#reader = options.reader;
@@ -39,7 +52,8 @@ export class ServingStateCache {
   serving(): ServingState {
     const bytes = this.#reader.record(SERVING_STATE_KEY);
     // It changes a few times a second; between two changes there is nothing to decode.
-    if (bytes === undefined || this.#bytes?.equals(bytes) !== true) {
+    if (bytes === undefined || (bytes !== this.#bytes && this.#bytes?.equals(bytes) !== true)) {
+      this.#places.clear();
       this.#state = bytes === undefined ? undefined : decodeJsonRecord<ServingState>(bytes);
       this.#bytes = bytes;
     }
@@ -50,26 +64,43 @@ export class ServingStateCache {
   }
 
   /** Headers of an answer made of these namespaces as they are here; `freshness` is that of the least fresh one. */
-  headers(namespaces: readonly string[]): FreshnessHeaders {
-    const headers: Record<string, string> = { ...this.placeHeaders(namespaces) };
-    const known = this.#known(namespaces);
-    const anchors = known.map((namespace) => namespace.freshnessAnchorMs);
-    if (anchors.length > 0 && anchors.every((anchor) => anchor !== null)) {
-      const freshness = this.#clock.wallMs() - Math.min(...anchors);
-      headers['antipode-freshness-ms'] = String(Math.max(0, Math.round(freshness)));
-    }
-    if (known.length > 0) headers['antipode-epoch'] = epochsText(known, namespaces.length);
-    const positions = positionsText(known.map((namespace) => namespace.positions));
-    if (positions !== undefined) headers['antipode-positions'] = positions;
-    return headers;
+  headers(namespaces: readonly string[]): HeaderList {
+    const { place, anchorMs, versions } = this.#place(namespaces);
+    if (anchorMs === null) return [...place, ...versions];
+    const freshnessMs = Math.max(0, Math.round(this.#clock.wallMs() - anchorMs));
+    return [...place, 'antipode-freshness-ms', String(freshnessMs), ...versions];
   }
 
   /** What is true of this region wherever the rows of an answer come from: its name, and the hubs that it knows. */
-  placeHeaders(namespaces: readonly string[]): FreshnessHeaders {
-    const hubs = this.#known(namespaces).flatMap(({ name, hub }) => (hub === null ? [] : [[name, hub] as const]));
+  placeHeaders(namespaces: readonly string[]): HeaderList {
+    return this.#place(namespaces).place;
+  }
+
+  #place(namespaces: readonly string[]): Place {
+    const known = this.#places.get(namespaces);
+    if (known !== undefined) return known;
+    if (this.#places.size >= PLACES_MAX) this.#places.clear();
+    const place = this.#placeOf(namespaces);
+    this.#places.set(namespaces, place);
+    return place;
+  }
+
+  #placeOf(namespaces: readonly string[]): Place {
+    const known = this.#known(namespaces);
+    const hubs = known.flatMap(({ name, hub }) => (hub === null ? [] : [[name, hub] as const]));
+    const anchors = known.map((namespace) => namespace.freshnessAnchorMs);
+    const positions = positionsText(known.map((namespace) => namespace.positions));
     return {
-      'antipode-region': this.#region,
-      ...(hubs.length === 0 ? {} : { 'antipode-hub': perNamespace(hubs, namespaces.length) }),
+      place: [
+        'antipode-region',
+        this.#region,
+        ...(hubs.length === 0 ? [] : ['antipode-hub', perNamespace(hubs, namespaces.length)]),
+      ],
+      anchorMs: anchors.length > 0 && anchors.every((anchor) => anchor !== null) ? Math.min(...anchors) : null,
+      versions: [
+        ...(known.length === 0 ? [] : ['antipode-epoch', epochsText(known, namespaces.length)]),
+        ...(positions === undefined ? [] : ['antipode-positions', positions]),
+      ],
     };
   }
 

@@ -12,6 +12,12 @@ export type OnDamage = (damage: {
   readonly error: AntipodeError;
 }) => void;
 
+/** A value that was found to be what was written, and its bytes in the table. */
+export interface KnownValue {
+  readonly stored: Buffer;
+  readonly value: Buffer;
+}
+
 /**
  * A table whose values carry the CRC-32 of key and value behind them, so that a bit that flips on the disk or in memory is
  * found before anybody takes the value for what was written (I15). Reads throw STORE_CORRUPT then.
@@ -32,6 +38,16 @@ export class CheckedTable implements KvTable {
   get(key: Buffer): Buffer | undefined {
     const stored = this.#table.get(key);
     return stored === undefined ? undefined : this.#checked(key, stored);
+  }
+
+  /** Like `get`, but a copy; `known` itself when it is the value still: then there is nothing to check and to copy. */
+  copy(key: Buffer, known?: KnownValue): KnownValue | undefined {
+    const stored = this.#table.get(key);
+    if (stored === undefined) return undefined;
+    if (known?.stored.equals(stored) === true) return known;
+    this.#checked(key, stored);
+    const copy = Buffer.from(stored);
+    return { stored: copy, value: copy.subarray(0, copy.length - CHECKSUM_BYTES) };
   }
 
   *entries(range: KvRange): Iterable<KvEntry> {
@@ -55,8 +71,10 @@ export class CheckedTable implements KvTable {
 
   #checked(key: Buffer, stored: Buffer): Buffer {
     const end = stored.length - CHECKSUM_BYTES;
-    if (end >= 0 && stored.readUInt32BE(end) === checksumOf(key, stored.subarray(0, end)))
-      return stored.subarray(0, end);
+    if (end >= 0) {
+      const value = stored.subarray(0, end);
+      if (stored.readUInt32BE(end) === checksumOf(key, value)) return value;
+    }
     const error = new AntipodeError(
       'STORE_CORRUPT',
       `the value of ${key.toString('hex')} in ${this.name} of the online store is not what was written`,

@@ -1,6 +1,6 @@
 import type { StreamKey } from '#core/model/stream';
 import type { OnlineReader } from '#ports/online-store';
-import { CheckedTable, type OnDamage } from './checked-table.ts';
+import { CheckedTable, type KnownValue, type OnDamage } from './checked-table.ts';
 import { type OrderedKvReader, prefixEnd } from './ordered-kv.ts';
 import { decodeSeq } from './seq-codec.ts';
 
@@ -13,6 +13,8 @@ export class KvOnlineReader implements OnlineReader {
   readonly #rows: CheckedTable;
   readonly #checkpoints: CheckedTable;
   readonly #records: CheckedTable;
+  /** The record that was read last: a serving process reads the same one before every answer. */
+  #last: { readonly name: string; readonly key: Buffer; known: KnownValue | undefined } | undefined;
 
   constructor(kv: OrderedKvReader, onDamage?: OnDamage) {
     this.#kv = kv;
@@ -26,8 +28,9 @@ export class KvOnlineReader implements OnlineReader {
   }
 
   record(key: string): Buffer | undefined {
-    const value = this.#records.get(Buffer.from(key));
-    return value === undefined ? undefined : Buffer.from(value);
+    if (this.#last?.name !== key) this.#last = { name: key, key: Buffer.from(key), known: undefined };
+    this.#last.known = this.#records.copy(this.#last.key, this.#last.known);
+    return this.#last.known?.value;
   }
 
   records(

@@ -130,10 +130,13 @@ export function storedExtent(codec: ViewCodec, value: Buffer): { eventTimeUs: nu
   return extent;
 }
 
-/** Reads a stored row for serving. ROW_INVALID when the bytes are not what `encodeStored` or a merge gives (I15). */
-export function readStored(codec: ViewCodec, value: Buffer): StoredRow {
+/**
+ * Reads a stored row for serving. ROW_INVALID when the bytes are not what `encodeStored` or a merge gives (I15). With
+ * `compact`, an int64 may be a number (`ViewCodec.decodeRow`).
+ */
+export function readStored(codec: ViewCodec, value: Buffer, compact = false): StoredRow {
   const { view } = codec;
-  if (view.granularity === 'feature') return readFeatures(codec, value);
+  if (view.granularity === 'feature') return readFeatures(codec, value, compact);
   const eventTimeUs = value.length < STAMP_FIXED_BYTES ? Number.NaN : readEventTimeUs(value);
   const start = payloadStart(value, 0, hasGeneration(view.resolver));
   if (!(start <= value.length)) throw undecodable(view);
@@ -141,11 +144,11 @@ export function readStored(codec: ViewCodec, value: Buffer): StoredRow {
   const values =
     view.resolver.kind === 'counter'
       ? foldState(codec, value, start, value.length)
-      : codec.decodeRow(value, start, value.length);
+      : codec.decodeRow(value, start, value.length, compact);
   return { live: true, values, eventTimeUs, eventTimesUs: null };
 }
 
-function readFeatures(codec: ViewCodec, value: Buffer): StoredRow {
+function readFeatures(codec: ViewCodec, value: Buffer, compact: boolean): StoredRow {
   const { view } = codec;
   const spans = cellSpans(value, view.features.length);
   if (spans === undefined) throw undecodable(view);
@@ -161,7 +164,7 @@ function readFeatures(codec: ViewCodec, value: Buffer): StoredRow {
     if (written && liveFlag(value, start, view)) {
       const payload = payloadStart(value, start, withGeneration);
       if (payload > end) throw undecodable(view);
-      values.push(codec.decodeFeature(place, value, payload, end));
+      values.push(codec.decodeFeature(place, value, payload, end, compact));
       eventTimesUs.push(readEventTimeUs(value, start));
       live = true;
     } else {

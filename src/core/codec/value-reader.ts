@@ -40,7 +40,8 @@ export class ValueReader {
     return this.#bytes[this.#at++] as number;
   }
 
-  scalar(type: ScalarType): ScalarValue {
+  /** With `compact`, an int64 that is at most 49 bits long comes as a number, which is cheaper to make and to write out. */
+  scalar(type: ScalarType, compact = false): ScalarValue {
     switch (type) {
       case 'int32': {
         const value = this.#zigzag();
@@ -48,7 +49,7 @@ export class ValueReader {
         return value;
       }
       case 'int64':
-        return this.#int64();
+        return compact ? this.#int64() : BigInt(this.#int64());
       case 'timestamp': {
         const value = Number(this.#int64());
         if (!Number.isSafeInteger(value)) throw new ValueError('a timestamp out of range');
@@ -72,14 +73,14 @@ export class ValueReader {
     }
   }
 
-  list(type: ScalarType): ScalarValue[] {
+  list(type: ScalarType, compact = false): ScalarValue[] {
     const count = this.#zigzag();
     if (count === 0) return [];
     // Every element takes a byte at least, so a count beyond the rest is a lie that must not size an array.
     if (count < 0 || count > LIST_ELEMENTS_MAX || count > this.#end - this.#at)
       throw new ValueError(`a list of ${count} elements in ${this.#end - this.#at} bytes`);
     const values: ScalarValue[] = [];
-    for (let i = 0; i < count; i++) values.push(this.scalar(type));
+    for (let i = 0; i < count; i++) values.push(this.scalar(type, compact));
     if (this.byte() !== 0) throw new ValueError('a list of several blocks');
     return values;
   }
@@ -104,7 +105,8 @@ export class ValueReader {
     throw new ValueError('a number out of range');
   }
 
-  #int64(): bigint {
+  /** A number when it is at most 7 bytes long. */
+  #int64(): number | bigint {
     const start = this.#at;
     let length = 1;
     while (
@@ -114,7 +116,7 @@ export class ValueReader {
     )
       length += 1;
     if (start + length > this.#end) throw short();
-    if (length <= 7) return BigInt(this.#zigzag());
+    if (length <= 7) return this.#zigzag();
     if (length > VARINT_BYTES_MAX) throw new ValueError('an int64 out of range');
     let value = 0n;
     for (let i = length - 1; i >= 0; i--) value = (value << 7n) | BigInt((this.#bytes[start + i] as number) & 0x7f);

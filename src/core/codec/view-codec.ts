@@ -46,18 +46,21 @@ export function avroSchema(view: FeatureView): AvroSchema {
   };
 }
 
+const NO_PREFIX = Buffer.alloc(0);
+
 // One scratch buffer each for the whole process: encoding is synchronous, so two codecs never interleave.
 const rowWriter = new ValueWriter();
 const rowReader = new ValueReader();
 const keyWriter = new KeyWriter();
 
-function readFeature(feature: Feature): FeatureValue {
+function readFeature(feature: Feature, compact: boolean): FeatureValue {
   if (feature.nullable) {
     const branch = rowReader.byte();
     if (branch === 0) return null;
     if (branch !== 2) throw new ValueError(`a nullable value of branch ${branch}`);
   }
-  return feature.type.list ? rowReader.list(feature.type.scalar) : rowReader.scalar(feature.type.scalar);
+  const { list, scalar } = feature.type;
+  return list ? rowReader.list(scalar, compact) : rowReader.scalar(scalar, compact);
 }
 
 /**
@@ -79,6 +82,15 @@ export class ViewCodec {
 
   /** Entity key bytes of the values in the order of `view.joinKeys`; at most 512 bytes, ordered by memcmp as the values are. */
   encodeKey(values: readonly ScalarValue[]): Buffer {
+    return this.#key(values, NO_PREFIX);
+  }
+
+  /** Storage key of the row of these join key values: `rowKey` of `encodeKey`. */
+  encodeRowKey(values: readonly ScalarValue[]): Buffer {
+    return this.#key(values, this.rowKeyPrefix);
+  }
+
+  #key(values: readonly ScalarValue[], prefix: Buffer): Buffer {
     const keys = this.view.joinKeys;
     if (values.length !== keys.length)
       throw this.#error(undefined, `${values.length} join key values for ${keys.length} join keys`);
@@ -90,7 +102,7 @@ export class ViewCodec {
         column = key.name;
         keyWriter.part(key.type, values[i]);
       }
-      return keyWriter.take();
+      return keyWriter.take(prefix);
     } catch (caught) {
       throw this.#error(column, caught);
     }
@@ -121,10 +133,11 @@ export class ViewCodec {
 
   /**
    * Values of the row that fills [start, end) of `bytes` exactly. Pass the end of the row, not of the buffer: LMDB's fast
-   * buffers are shared and larger than the value. Nothing returned refers to `bytes`.
+   * buffers are shared and larger than the value. Nothing returned refers to `bytes`. With `compact`, an int64 of at most
+   * 49 bits is a number: for values that are only written out, which then costs half.
    */
-  decodeRow(bytes: Buffer, start = 0, end: number = bytes.length): FeatureValue[] {
-    return this.#decode(this.view.features, bytes, start, end);
+  decodeRow(bytes: Buffer, start = 0, end: number = bytes.length, compact = false): FeatureValue[] {
+    return this.#decode(this.view.features, bytes, start, end, { compact });
   }
 
   /** Values that `encodeFeatures` wrote for these places. */
@@ -132,15 +145,15 @@ export class ViewCodec {
     return this.#decode(this.#featuresAt(places), bytes, 0, bytes.length);
   }
 
-  /** The one value that fills [start, end). */
-  decodeFeature(place: number, bytes: Buffer, start: number, end: number): FeatureValue {
-    return this.#decode([this.view.features[place] as Feature], bytes, start, end)[0] as FeatureValue;
+  /** The one value that fills [start, end); `compact` as in `decodeRow`. */
+  decodeFeature(place: number, bytes: Buffer, start: number, end: number, compact = false): FeatureValue {
+    return this.#decode([this.view.features[place] as Feature], bytes, start, end, { compact })[0] as FeatureValue;
   }
 
   /** Cuts the bytes of a row, or of the features at `places`, into those of each value; the parts are views into `bytes`. */
   splitRow(bytes: Buffer, places: readonly number[]): Buffer[] {
     const ends: number[] = [];
-    this.#decode(this.#featuresAt(places), bytes, 0, bytes.length, ends);
+    this.#decode(this.#featuresAt(places), bytes, 0, bytes.length, { ends });
     return ends.map((end, i) => bytes.subarray(i === 0 ? 0 : ends[i - 1], end));
   }
 
@@ -178,7 +191,13 @@ export class ViewCodec {
     }
   }
 
-  #decode(features: readonly Feature[], bytes: Buffer, start: number, end: number, ends?: number[]): FeatureValue[] {
+  #decode(
+    features: readonly Feature[],
+    bytes: Buffer,
+    start: number,
+    end: number,
+    { compact = false, ends }: { readonly compact?: boolean; readonly ends?: number[] } = {},
+  ): FeatureValue[] {
     const values: FeatureValue[] = [];
     let column: string | undefined;
     try {
@@ -186,7 +205,7 @@ export class ViewCodec {
       for (let i = 0; i < features.length; i++) {
         const feature = features[i] as Feature;
         column = feature.name;
-        values.push(readFeature(feature));
+        values.push(readFeature(feature, compact));
         ends?.push(rowReader.at);
       }
       column = undefined;

@@ -12,11 +12,12 @@ import type { ReadRowsResult, RegionEngine } from '#region/engine-api';
 import type { ReadDemand } from '#server/feast/read-demand';
 import type { ReadPlan } from '#server/feast/read-plan';
 import { type ReadOutcome, type ReadRequest, readRows, storageKeys } from '#server/feast/read-rows';
-import { epochsText, type FreshnessHeaders, positionsText, type ServingStateCache } from '#server/serving-state';
+import type { HeaderList } from '#server/response-headers';
+import { epochsText, positionsText, type ServingStateCache } from '#server/serving-state';
 
 export interface ConsistentAnswer {
   readonly outcome: ReadOutcome;
-  readonly headers: FreshnessHeaders;
+  readonly headers: HeaderList;
 }
 
 /**
@@ -66,11 +67,11 @@ export class ConsistentReads {
     }
     return {
       outcome,
-      headers: {
+      headers: [
         ...this.#state.headers(plan.namespaces),
         ...consistencyHeaders(demand.level, false),
         ...sessionHeaders(demand, seen, readings.greatest),
-      },
+      ],
     };
   }
 
@@ -123,12 +124,12 @@ export class ConsistentReads {
     const stale = results.some(({ result }) => result.stale);
     return {
       outcome,
-      headers: {
+      headers: [
         ...this.#state.placeHeaders(plan.namespaces),
         ...resultHeaders(results),
         ...consistencyHeaders(demand.level, stale),
         ...sessionHeaders(demand, seen, readings.greatest),
-      },
+      ],
     };
   }
 }
@@ -160,35 +161,37 @@ class ReadingsSeen {
   }
 }
 
-function consistencyHeaders(level: ReadLevel, stale: boolean): FreshnessHeaders {
-  return stale ? { 'antipode-consistency': 'eventual', 'antipode-stale': 'true' } : { 'antipode-consistency': level };
+function consistencyHeaders(level: ReadLevel, stale: boolean): HeaderList {
+  return stale ? ['antipode-consistency', 'eventual', 'antipode-stale', 'true'] : ['antipode-consistency', level];
 }
 
 /** What the region that was read says of its rows. What this one knows says nothing of them. */
 function resultHeaders(
   results: readonly { readonly namespace: string; readonly result: ReadRowsResult }[],
-): FreshnessHeaders {
-  const headers: Record<string, string> = {
-    'antipode-read-in': [...new Set(results.map(({ result }) => result.region))].join(', '),
-    'antipode-epoch': epochsText(
+): HeaderList {
+  const headers = [
+    'antipode-read-in',
+    [...new Set(results.map(({ result }) => result.region))].join(', '),
+    'antipode-epoch',
+    epochsText(
       results.map(({ namespace, result }) => ({ name: namespace, epoch: result.epoch })),
       results.length,
     ),
-  };
+  ];
   const freshness = results.map(({ result }) => result.freshnessMs);
-  if (freshness.every((ms) => ms !== null)) headers['antipode-freshness-ms'] = String(Math.max(...freshness));
+  if (freshness.every((ms) => ms !== null)) headers.push('antipode-freshness-ms', String(Math.max(...freshness)));
   const positions = positionsText(results.map(({ result }) => result.seen.streams));
-  if (positions !== undefined) headers['antipode-positions'] = positions;
+  if (positions !== undefined) headers.push('antipode-positions', positions);
   return headers;
 }
 
 /** Left out when it would be too long for a header: a part of a session would promise more than it holds. */
-function sessionHeaders(demand: ReadDemand, seen: ReadonlyMap<string, SeenPositions>, reading: Hlc): FreshnessHeaders {
-  if (!demand.session) return {};
+function sessionHeaders(demand: ReadDemand, seen: ReadonlyMap<string, SeenPositions>, reading: Hlc): HeaderList {
+  if (!demand.session) return [];
   const before = demand.token ?? EMPTY_TOKEN;
   const text = encodeToken({
     hlc: compareHlc(before.hlc, reading) >= 0 ? before.hlc : reading,
     namespaces: { ...before.namespaces, ...Object.fromEntries(seen) },
   });
-  return text.length > TOKEN_CHARACTERS_MAX ? {} : { 'antipode-session': text };
+  return text.length > TOKEN_CHARACTERS_MAX ? [] : ['antipode-session', text];
 }

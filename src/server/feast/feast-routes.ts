@@ -1,46 +1,30 @@
 import type { FastifyInstance } from 'fastify';
-import type { Clock } from '#ports/clock';
-import type { OnlineFeatures } from '#server/feast/online-features';
-import { askedConsistency } from '#server/feast/read-demand';
+import type { FeatureReads } from '#server/feast/feature-reads';
 import { writeContextOf } from '#server/feast/write-context';
 import type { FeastWrites, WriteHeaders } from '#server/feast/writes';
-import type { FaceMetrics } from '#server/operations/face-metrics';
-import type { ReadMeter } from '#server/read-counters';
-import { jsonBody } from '#server/request-body';
+import { bodyBytes, jsonBody } from '#server/request-body';
+import { JSON_TYPE } from '#server/response-headers';
 import type { ServingStateCache } from '#server/serving-state';
 
 export interface FeastRouteOptions {
   readonly region: string;
-  readonly onlineFeatures: OnlineFeatures;
+  readonly reads: FeatureReads;
   readonly writes: FeastWrites;
   readonly state: ServingStateCache;
-  readonly meter: ReadMeter;
-  readonly metrics: FaceMetrics;
-  readonly clock: Clock;
 }
 
-const JSON_TYPE = 'application/json';
+/** Where features are read: also taken without Fastify, see `server/direct-reads`. */
+export const READ_ROUTE = { method: 'POST', url: '/get-online-features' } as const;
 
 /** The routes that Feast's clients call. */
 export function addFeastRoutes(app: FastifyInstance, options: FeastRouteOptions): void {
-  const { region, onlineFeatures, writes, state, meter, metrics, clock } = options;
+  const { region, reads, writes, state } = options;
 
-  app.post('/get-online-features', { config: { access: 'read', feast: true } }, async (request, reply) => {
-    const startMs = clock.monotonicMs();
-    try {
-      const answer = await onlineFeatures.answer(jsonBody(request), askedConsistency(request.headers));
-      meter.answered(answer.rows);
-      metrics.corruptRows(answer.corrupt);
-      reply.headers(answer.headers).header('content-type', JSON_TYPE);
-      // Bytes, because Fastify would add a charset to the content type of a string.
-      reply.send(answer.body);
-    } catch (error) {
-      if (!isCallersFault(error)) meter.failed();
-      throw error;
-    } finally {
-      metrics.readDuration(clock.monotonicMs() - startMs);
-    }
-    return reply;
+  app.post(READ_ROUTE.url, { config: { access: 'read', feast: true } }, async (request, reply) => {
+    const { headers, body } = await reads.read(bodyBytes(request), request.headers);
+    for (let i = 0; i < headers.length; i += 2) reply.header(headers[i] as string, headers[i + 1]);
+    // Bytes, because Fastify would add a charset to the content type of a string.
+    return reply.header('content-type', JSON_TYPE).send(Buffer.from(body, 'utf8'));
   });
 
   app.post('/push', { config: { access: 'write', feast: true } }, async (request, reply) => {
@@ -66,9 +50,4 @@ export function addFeastRoutes(app: FastifyInstance, options: FeastRouteOptions)
   function withRegion(headers: WriteHeaders): WriteHeaders {
     return { 'antipode-region': region, ...headers };
   }
-}
-
-function isCallersFault(error: unknown): boolean {
-  const status = (error as { readonly status?: unknown }).status;
-  return typeof status === 'number' && status < 500;
 }

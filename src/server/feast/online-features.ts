@@ -8,10 +8,11 @@ import { CELLS_PER_REQUEST_MAX, type FaceLimits } from '#server/face-options';
 import { ConsistentReads } from '#server/feast/consistent-reads';
 import { featureServiceNotFound, invalidRequest } from '#server/feast/faults';
 import { type OnlineFeaturesRequest, parseOnlineFeaturesRequest } from '#server/feast/online-features-request';
-import { type AskedConsistency, demandOf } from '#server/feast/read-demand';
+import { type AskedConsistency, demandOf, NOTHING_ASKED, type ReadDemand } from '#server/feast/read-demand';
 import { buildReadPlan, parseReference, type ReadPlan } from '#server/feast/read-plan';
-import { entityRows, readRows } from '#server/feast/read-rows';
-import type { FreshnessHeaders, ServingStateCache } from '#server/serving-state';
+import { entityRows, type ReadOutcome, readRows } from '#server/feast/read-rows';
+import type { HeaderList } from '#server/response-headers';
+import type { ServingStateCache } from '#server/serving-state';
 import type { ViewCatalog } from '#server/views/view-catalog';
 
 /** Plans kept. A model asks for the same features all the time; there are far fewer models than this. */
@@ -20,13 +21,16 @@ const PLANS_MAX = 256;
 const PLAN_KEY_CHARACTERS_MAX = 32 * 1024;
 
 export interface OnlineFeaturesAnswer {
-  readonly body: Buffer;
-  readonly headers: FreshnessHeaders;
+  /** JSON. */
+  readonly body: string;
+  /** The body is known to be ASCII; when not, it may be all the same. */
+  readonly ascii: boolean;
+  readonly headers: HeaderList;
   readonly rows: number;
   readonly corrupt: number;
 }
 
-/** `POST /get-online-features`: from a parsed body to the bytes of the answer. */
+/** `POST /get-online-features`: from a parsed body to the text of the answer. */
 export class OnlineFeatures {
   readonly #project: string;
   readonly #catalog: ViewCatalog;
@@ -37,6 +41,8 @@ export class OnlineFeatures {
   readonly #logger: Logger;
   readonly #consistent: ConsistentReads;
   readonly #plans = new Lru<ReadPlan>(PLANS_MAX);
+  /** The plan of the last read, which the next one often asks for too. */
+  #last: { readonly features: readonly string[]; readonly full: boolean; readonly plan: ReadPlan } | undefined;
   #plansGeneration = -1;
 
   constructor(options: {
@@ -59,19 +65,26 @@ export class OnlineFeatures {
     this.#consistent = new ConsistentReads(options);
   }
 
-  /** Without a word of consistency, in the request or of its views, the rows are read as they are. */
-  async answer(body: unknown, asked: AskedConsistency = {}): Promise<OnlineFeaturesAnswer> {
+  /**
+   * Without a word of consistency, in the request or of its views, the rows are read as they are: then the answer is there
+   * at once, unless a view must first be looked up. Throws what is wrong with the request, or rejects with it.
+   */
+  answer(body: unknown, asked: AskedConsistency = NOTHING_ASKED): OnlineFeaturesAnswer | Promise<OnlineFeaturesAnswer> {
     const request = parseOnlineFeaturesRequest(body);
-    const plan = await this.#plan(request);
-    this.#limit(plan, request);
-    const demand = demandOf(plan.policy, asked);
-    if (demand.level === 'eventual' && !demand.session) return this.#asTheyAre(plan, request);
-    const { outcome, headers } = await this.#consistent.answer(plan, request.entities, demand);
-    this.#tellCorrupt(plan, outcome.corrupt);
-    return { body: Buffer.from(outcome.text, 'utf8'), headers, rows: outcome.rows, corrupt: outcome.corrupt };
+    const plan = this.#knownPlan(request);
+    if (plan !== undefined) return this.#follow(plan, request, asked);
+    return this.#newPlan(request).then((fresh) => this.#follow(fresh, request, asked));
   }
 
-  #asTheyAre(plan: ReadPlan, request: OnlineFeaturesRequest): OnlineFeaturesAnswer {
+  #follow(
+    plan: ReadPlan,
+    request: OnlineFeaturesRequest,
+    asked: AskedConsistency,
+  ): OnlineFeaturesAnswer | Promise<OnlineFeaturesAnswer> {
+    const rows = entityRows(plan, request.entities);
+    this.#limit(plan, rows);
+    const demand = demandOf(plan.policy, asked);
+    if (demand.level !== 'eventual' || demand.session) return this.#asDemanded(plan, request, demand);
     this.#state.serving();
     const outcome = readRows({
       plan,
@@ -79,22 +92,23 @@ export class OnlineFeatures {
       reader: this.#reader,
       nowUs: this.#clock.wallMs() * 1000,
     });
-    this.#tellCorrupt(plan, outcome.corrupt);
-    return {
-      body: Buffer.from(outcome.text, 'utf8'),
-      headers: this.#state.headers(plan.namespaces),
-      rows: outcome.rows,
-      corrupt: outcome.corrupt,
-    };
+    return this.#answered(plan, outcome, this.#state.headers(plan.namespaces));
   }
 
-  #tellCorrupt(plan: ReadPlan, rows: number): void {
-    if (rows === 0) return;
-    this.#logger.error('rows-not-decodable', { views: plan.views.map((view) => view.name), rows });
+  async #asDemanded(plan: ReadPlan, request: OnlineFeaturesRequest, demand: ReadDemand): Promise<OnlineFeaturesAnswer> {
+    const { outcome, headers } = await this.#consistent.answer(plan, request.entities, demand);
+    return this.#answered(plan, outcome, headers);
   }
 
-  #limit(plan: ReadPlan, request: OnlineFeaturesRequest): void {
-    const rows = entityRows(plan, request.entities);
+  #answered(plan: ReadPlan, outcome: ReadOutcome, headers: HeaderList): OnlineFeaturesAnswer {
+    const { text, rows, corrupt } = outcome;
+    if (corrupt > 0) {
+      this.#logger.error('rows-not-decodable', { views: plan.views.map((view) => view.name), rows: corrupt });
+    }
+    return { body: text, ascii: plan.ascii, headers, rows, corrupt };
+  }
+
+  #limit(plan: ReadPlan, rows: number): void {
     const { entitiesPerRequest } = this.#limits;
     if (rows > entitiesPerRequest) {
       throw new AntipodeError('REQUEST_TOO_LARGE', `${rows} entity rows in one request, at most ${entitiesPerRequest}`);
@@ -105,9 +119,10 @@ export class OnlineFeatures {
     }
   }
 
-  async #plan(request: OnlineFeaturesRequest): Promise<ReadPlan> {
+  /** The plan of an earlier request for the same, made of the catalog as it is now. */
+  #knownPlan(request: OnlineFeaturesRequest): ReadPlan | undefined {
     if (request.featureService !== null) throw featureServiceNotFound(request.featureService, this.#project);
-    const { features, fullFeatureNames } = request;
+    const { features, fullFeatureNames: full } = request;
     if (features.length === 0) throw invalidRequest('No features specified for retrieval');
     if (features.length > this.#limits.featuresPerRequest) {
       throw new AntipodeError(
@@ -115,22 +130,41 @@ export class OnlineFeatures {
         `${features.length} features in one request, at most ${this.#limits.featuresPerRequest}`,
       );
     }
-    // No reference that resolves holds a line feed, so with the count in front no other list has the same key.
-    const key = `${fullFeatureNames ? 'full' : 'short'} ${features.length}\n${features.join('\n')}`;
-    if (this.#plansGeneration !== this.#catalog.generation) this.#plans.clear();
-    this.#plansGeneration = this.#catalog.generation;
-    const known = this.#plans.get(key);
-    if (known !== undefined) return known;
-    const references = features.map(parseReference);
+    if (this.#plansGeneration !== this.#catalog.generation) {
+      this.#plans.clear();
+      this.#last = undefined;
+      this.#plansGeneration = this.#catalog.generation;
+    }
+    const last = this.#last;
+    if (last !== undefined && last.full === full && sameTexts(last.features, features)) return last.plan;
+    const plan = this.#plans.get(planKey(request));
+    if (plan !== undefined) this.#last = { features, full, plan };
+    return plan;
+  }
+
+  async #newPlan(request: OnlineFeaturesRequest): Promise<ReadPlan> {
+    const references = request.features.map(parseReference);
     await this.#catalog.settle(references.map((reference) => reference.view));
     const generation = this.#catalog.generation;
     const plan = buildReadPlan({
       references,
-      fullFeatureNames,
+      fullFeatureNames: request.fullFeatureNames,
       project: this.#project,
       find: (view) => this.#catalog.current(view),
     });
+    const key = planKey(request);
     if (key.length <= PLAN_KEY_CHARACTERS_MAX && generation === this.#plansGeneration) this.#plans.set(key, plan);
     return plan;
   }
+}
+
+/** No reference that resolves holds a line feed, so with the count in front no other list has the same key. */
+function planKey({ features, fullFeatureNames }: OnlineFeaturesRequest): string {
+  return `${fullFeatureNames ? 'full' : 'short'} ${features.length}\n${features.join('\n')}`;
+}
+
+function sameTexts(one: readonly string[], other: readonly string[]): boolean {
+  if (one.length !== other.length) return false;
+  for (let i = 0; i < one.length; i++) if (one[i] !== other[i]) return false;
+  return true;
 }

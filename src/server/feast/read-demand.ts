@@ -34,6 +34,9 @@ export interface ReadDemand {
   readonly session: boolean;
 }
 
+/** The request leaves everything to its views. */
+export const NOTHING_ASKED: AskedConsistency = {};
+
 /** Throws REQUEST_MALFORMED at a header that is not one of its values. */
 export function askedConsistency(headers: RequestHeaders): AskedConsistency {
   const level = oneOf(headers, 'antipode-consistency', READ_LEVELS);
@@ -41,6 +44,7 @@ export function askedConsistency(headers: RequestHeaders): AskedConsistency {
   const fallback = oneOf(headers, 'antipode-fallback', READ_FALLBACKS);
   const budgetMs = milliseconds(headers, 'antipode-latency-budget-ms', LATENCY_BUDGET_MS_MAX);
   const token = sessionOf(headers);
+  if ((level ?? maxStalenessMs ?? fallback ?? budgetMs ?? token) === undefined) return NOTHING_ASKED;
   return {
     ...(level === undefined ? {} : { level }),
     ...(maxStalenessMs === undefined ? {} : { maxStalenessMs }),

@@ -1,5 +1,5 @@
 import type { ViewCodec } from '#core/codec/view-codec';
-import type { JoinKey, ScalarValue } from '#core/model/feature-view';
+import type { JoinKey, ScalarType, ScalarValue } from '#core/model/feature-view';
 import { DEFAULT_READ_POLICY, type ReadPolicy, strictestPolicy } from '#core/model/read-policy';
 import { featureNotFound, invalidRequest, nameCollision, viewNotFound } from '#server/feast/faults';
 import { scalarWriter, type ValueWriter, valueWriter } from '#server/json/value-writer';
@@ -9,6 +9,8 @@ import type { CompiledView } from '#server/views/view-catalog';
 export interface PlanKey {
   readonly joinKey: JoinKey;
   readonly codec: ViewCodec;
+  /** Its name as JSON. */
+  readonly nameText: string;
   readonly write: (value: ScalarValue) => string;
 }
 
@@ -33,8 +35,10 @@ export interface ReadPlan {
   readonly policy: ReadPolicy;
   /** For each feature in request order: its view's place in `views` and its place in that view's columns. */
   readonly outputs: readonly { readonly view: number; readonly column: number }[];
-  /** Names of the outputs as in the answer. */
-  readonly outputNames: readonly string[];
+  /** Names of the outputs as in the answer, JSON, separated by commas. */
+  readonly outputNamesText: string;
+  /** Every answer is ASCII, whatever the values: none of them is a string. */
+  readonly ascii: boolean;
 }
 
 export interface FeatureReference {
@@ -80,6 +84,7 @@ export function buildReadPlan(options: {
   const policies: ReadPolicy[] = [];
   const outputs: { view: number; column: number }[] = [];
   const outputNames: string[] = [];
+  const types: ScalarType[] = [];
   for (const { view, feature } of options.references) {
     const compiled = options.find(view);
     if (compiled === undefined) throw viewNotFound(view, options.project);
@@ -97,10 +102,25 @@ export function buildReadPlan(options: {
     const columns = views[place]?.columns ?? [];
     outputs.push({ view: place, column: columns.length });
     columns.push({ featureIndex, write: valueWriter(type) });
+    types.push(type.scalar);
     outputNames.push(options.fullFeatureNames ? `${view}__${feature}` : feature);
   }
   refuseCollisions(keys, outputNames, options.fullFeatureNames);
-  return { keys, views, namespaces: [...namespaces], policy: strictestPolicy(policies), outputs, outputNames };
+  const outputNamesText = outputNames.map((name) => JSON.stringify(name)).join(',');
+  const texts = [outputNamesText, ...keys.map((key) => key.nameText)];
+  const ascii =
+    texts.every((text) => Buffer.byteLength(text) === text.length) &&
+    types.every((type) => type !== 'string') &&
+    keys.every((key) => key.joinKey.type !== 'string');
+  return {
+    keys,
+    views,
+    namespaces: [...namespaces],
+    policy: strictestPolicy(policies),
+    outputs,
+    outputNamesText,
+    ascii,
+  };
 }
 
 /** Adds the view's join keys to those of the plan. Two views may give one name two types; each then reads its own. */
@@ -108,7 +128,8 @@ function planView(compiled: CompiledView, keys: PlanKey[]): Omit<PlanView, 'colu
   const places = compiled.view.joinKeys.map((joinKey) => {
     const known = keys.findIndex((key) => key.joinKey.name === joinKey.name && key.joinKey.type === joinKey.type);
     if (known >= 0) return known;
-    keys.push({ joinKey, codec: compiled.codec, write: scalarWriter(joinKey.type) });
+    const nameText = JSON.stringify(joinKey.name);
+    keys.push({ joinKey, codec: compiled.codec, nameText, write: scalarWriter(joinKey.type) });
     return keys.length - 1;
   });
   const { ttlSeconds, name } = compiled.view;

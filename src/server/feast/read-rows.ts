@@ -5,7 +5,6 @@ import type { ScalarValue } from '#core/model/feature-view';
 import type { OnlineReader } from '#ports/online-store';
 import { invalidRequest, violation } from '#server/feast/faults';
 import type { PlanKey, PlanView, ReadPlan } from '#server/feast/read-plan';
-import type { ValueWriter } from '#server/json/value-writer';
 
 /** What Feast answers where there is no event time: join keys, and rows that do not exist. */
 const EPOCH = '"1970-01-01T00:00:00Z"';
@@ -26,15 +25,12 @@ export interface ReadRequest {
   readonly nowUs: number;
 }
 
-/** One column of an answer: its values, separated by commas, and the text of its statuses and event times. */
-interface Column {
-  readonly values: string;
-  readonly state: string;
-}
-
 /**
  * Answers a read: one lookup an entity row and view, each row decoded once, and the answer put together as text. Under row
  * granularity all features of a view share statuses and event times, because those belong to the row.
+ *
+ * Columns are joined once each from their many small texts, the answer grows by `+=` from its few large ones: the engine
+ * then keeps it as the list of its pieces and writes them out once, into the response. Looking into it would do so before.
  */
 export function readRows(options: ReadRequest): ReadOutcome {
   const { plan, entities, reader, nowUs } = options;
@@ -42,27 +38,37 @@ export function readRows(options: ReadRequest): ReadOutcome {
   const keys = plan.keys.map((key) => acceptColumn(key, entities));
   const answers = plan.views.map((view) => readView(view, keys, rows, reader, nowUs));
   const present = stateText(repeated('"PRESENT"', rows), repeated(EPOCH, rows));
-  const columns: Column[] = [];
-  const names: string[] = [];
+  let text = '{"results":[';
+  let names = '';
+  let separator = '';
   for (const [name] of entities) {
-    const place = plan.keys.findIndex((key) => key.joinKey.name === name);
+    const place = placeOf(plan, name);
     const key = plan.keys[place];
     if (key === undefined) continue;
-    names.push(name);
-    columns.push({ values: (keys[place] ?? []).map(key.write).join(','), state: present });
+    text += `${separator}{"values":[${keyTexts(key, keys[place] ?? [])}${present}`;
+    names += separator + key.nameText;
+    separator = ',';
   }
-  for (let i = 0; i < plan.outputs.length; i++) {
-    const output = plan.outputs[i];
-    const answer = output === undefined ? undefined : answers[output.view]?.columns[output.column];
-    if (answer === undefined) continue;
-    names.push(plan.outputNames[i] ?? '');
-    columns.push(answer);
+  for (const { view, column } of plan.outputs) {
+    const { values, states } = answers[view] as ViewAnswer;
+    text += `${separator}{"values":[${values[column] ?? ''}${states[column] ?? states[0] ?? ''}`;
+    separator = ',';
   }
-  return {
-    text: answerText(columns, names),
-    rows: rows * plan.views.length,
-    corrupt: answers.reduce((sum, answer) => sum + answer.corrupt, 0),
-  };
+  if (names !== '' && plan.outputs.length > 0) names += ',';
+  text += `],"metadata":{"feature_names":[${names}${plan.outputNamesText}]}}`;
+  let corrupt = 0;
+  for (const answer of answers) corrupt += answer.corrupt;
+  return { text, rows: rows * plan.views.length, corrupt };
+}
+
+function placeOf(plan: ReadPlan, name: string): number {
+  return plan.keys.findIndex((key) => key.joinKey.name === name);
+}
+
+function keyTexts(key: PlanKey, values: readonly ScalarValue[]): string {
+  let text = '';
+  for (let row = 0; row < values.length; row++) text += (row === 0 ? '' : ',') + key.write(values[row] as ScalarValue);
+  return text;
 }
 
 /** Storage keys by view, then by entity row. */
@@ -78,29 +84,35 @@ export function storageKeys(plan: ReadPlan, entities: ReadRequest['entities']): 
 }
 
 /** Number of entity rows. All columns must have it, and no join key may be missing. */
-export function entityRows(plan: ReadPlan, entities: readonly (readonly [string, readonly unknown[]])[]): number {
-  const names = new Set(entities.map(([name]) => name));
-  const missing = new Set(plan.keys.map((key) => key.joinKey.name).filter((name) => !names.has(name)));
-  if (missing.size > 0) {
-    const list = (values: Iterable<string>) =>
-      `[${[...values]
-        .slice(0, 20)
-        .map((value) => `'${value.slice(0, 100).toWellFormed()}'`)
-        .join(', ')}]`;
-    throw invalidRequest(
-      `Missing join key values for keys: ${list(missing)}. Provided join_key_values: ${list(names)}`,
-    );
-  }
+export function entityRows(plan: ReadPlan, entities: ReadRequest['entities']): number {
+  for (const { joinKey } of plan.keys)
+    if (columnOf(entities, joinKey.name) === undefined) throw keyMissing(plan, entities);
   const rows = entities[0]?.[1].length ?? 0;
-  if (entities.some(([, values]) => values.length !== rows)) {
-    throw invalidRequest('All entity rows must have the same columns.');
+  for (const [, values] of entities) {
+    if (values.length !== rows) throw invalidRequest('All entity rows must have the same columns.');
   }
   return rows;
 }
 
-function acceptColumn(key: PlanKey, entities: readonly (readonly [string, readonly unknown[]])[]): ScalarValue[] {
+function keyMissing(plan: ReadPlan, entities: ReadRequest['entities']): Error {
+  const names = new Set(entities.map(([name]) => name));
+  const missing = new Set(plan.keys.map((key) => key.joinKey.name).filter((name) => !names.has(name)));
+  const list = (values: Iterable<string>) =>
+    `[${[...values]
+      .slice(0, 20)
+      .map((value) => `'${value.slice(0, 100).toWellFormed()}'`)
+      .join(', ')}]`;
+  return invalidRequest(`Missing join key values for keys: ${list(missing)}. Provided join_key_values: ${list(names)}`);
+}
+
+function columnOf(entities: ReadRequest['entities'], name: string): readonly unknown[] | undefined {
+  for (const [column, values] of entities) if (column === name) return values;
+  return undefined;
+}
+
+function acceptColumn(key: PlanKey, entities: ReadRequest['entities']): ScalarValue[] {
   const { name } = key.joinKey;
-  const raw = entities.find(([column]) => column === name)?.[1] ?? [];
+  const raw = columnOf(entities, name) ?? [];
   const accepted: ScalarValue[] = [];
   for (let row = 0; row < raw.length; row++) {
     try {
@@ -118,7 +130,10 @@ function entityViolation(caught: unknown, loc: readonly (string | number)[], inp
 }
 
 interface ViewAnswer {
-  readonly columns: readonly Column[];
+  /** Of each column its values, separated by commas. */
+  readonly values: readonly string[];
+  /** Of each column what follows its values; under row granularity one text for all. */
+  readonly states: readonly string[];
   readonly corrupt: number;
 }
 
@@ -138,10 +153,7 @@ class TimeText {
   }
 }
 
-/**
- * Looks all rows up, then writes column by column: texts are joined once each. Growing one text a column by hundreds of
- * small pieces costs twice as much.
- */
+/** Looks all rows up and writes each to the columns asked for. */
 function readView(
   view: PlanView,
   keys: readonly (readonly ScalarValue[])[],
@@ -149,49 +161,39 @@ function readView(
   reader: Pick<OnlineReader, 'row'>,
   nowUs: number,
 ): ViewAnswer {
-  const found: Found[] = [];
+  const { columns } = view;
+  const stateColumns = view.codec.view.granularity === 'feature' ? columns.length : 1;
+  const values = grid(columns.length);
+  const statuses = grid(stateColumns);
+  const times = grid(stateColumns);
   const key: ScalarValue[] = [];
   const time = new TimeText();
   let corrupt = 0;
   for (let row = 0; row < rows; row++) {
     for (let i = 0; i < view.keys.length; i++) key[i] = keys[view.keys[i] as number]?.[row] as ScalarValue;
-    const stored = readOrInvalid(view, reader, storageKey(view, key, row), time);
-    if (stored === 'invalid') corrupt += 1;
-    found.push(stored);
-  }
-  const perFeature = view.codec.view.granularity === 'feature';
-  const state = (place: number): string => stateOf(found, place, { view, time, nowUs });
-  const shared = perFeature ? '' : state(0);
-  const columns = view.columns.map(({ featureIndex, write }) => ({
-    values: found.map((stored) => valueText(stored, featureIndex, write)).join(','),
-    state: perFeature ? state(featureIndex) : shared,
-  }));
-  return { columns, corrupt };
-}
-
-function valueText(stored: Found, place: number, write: ValueWriter): string {
-  return typeof stored === 'object' && stored.live ? write(stored.values[place] ?? null) : 'null';
-}
-
-/** Statuses and event times of one feature; under row granularity, of all of them. */
-function stateOf(
-  found: readonly Found[],
-  place: number,
-  { view, time, nowUs }: { readonly view: PlanView; readonly time: TimeText; readonly nowUs: number },
-): string {
-  const statuses: string[] = [];
-  const timestamps: string[] = [];
-  for (const stored of found) {
-    const us = typeof stored !== 'object' || !stored.live ? null : eventTimeOf(stored, place);
-    if (us === null) {
-      statuses.push(stored === 'invalid' ? '"INVALID"' : '"NOT_FOUND"');
-      timestamps.push(EPOCH);
-    } else {
-      statuses.push(nowUs - us > view.maxAgeUs ? '"OUTSIDE_MAX_AGE"' : '"PRESENT"');
-      timestamps.push(time.of(us));
+    const found = readOrInvalid(view, reader, storageKey(view, key, row), time);
+    if (found === 'invalid') corrupt += 1;
+    const live = typeof found === 'object' && found.live ? found : undefined;
+    const absent = found === 'invalid' ? '"INVALID"' : '"NOT_FOUND"';
+    for (let i = 0; i < columns.length; i++) {
+      const { featureIndex, write } = columns[i] as PlanView['columns'][number];
+      values[i]?.push(live === undefined ? 'null' : write(live.values[featureIndex] ?? null));
+    }
+    for (let i = 0; i < stateColumns; i++) {
+      const us = live === undefined ? null : eventTimeOf(live, columns[i]?.featureIndex ?? 0);
+      const fresh = us === null || nowUs - us <= view.maxAgeUs;
+      statuses[i]?.push(us === null ? absent : fresh ? '"PRESENT"' : '"OUTSIDE_MAX_AGE"');
+      times[i]?.push(us === null ? EPOCH : time.of(us));
     }
   }
-  return stateText(statuses.join(','), timestamps.join(','));
+  const states = statuses.map((status, i) => stateText(status.join(','), (times[i] ?? []).join(',')));
+  return { values: values.map((texts) => texts.join(',')), states, corrupt };
+}
+
+function grid(columns: number): string[][] {
+  const texts: string[][] = [];
+  for (let i = 0; i < columns; i++) texts.push([]);
+  return texts;
 }
 
 /** Null for a feature that was never written, or deleted. */
@@ -201,7 +203,7 @@ function eventTimeOf(stored: StoredRow, place: number): number | null {
 
 function storageKey(view: PlanView, key: readonly ScalarValue[], row: number): Buffer {
   try {
-    return view.codec.rowKey(view.codec.encodeKey(key));
+    return view.codec.encodeRowKey(key);
   } catch (caught) {
     throw entityViolation(caught, ['entities', row], null);
   }
@@ -215,8 +217,10 @@ function readOrInvalid(view: PlanView, reader: Pick<OnlineReader, 'row'>, key: B
   try {
     const bytes = reader.row(key);
     if (bytes === undefined) return undefined;
-    const stored = readStored(view.codec, bytes);
-    if (stored.live) for (const us of stored.eventTimesUs ?? [stored.eventTimeUs]) if (us !== null) time.of(us);
+    const stored = readStored(view.codec, bytes, true);
+    if (!stored.live) return stored;
+    if (stored.eventTimesUs === null) time.of(stored.eventTimeUs);
+    else for (const us of stored.eventTimesUs) if (us !== null) time.of(us);
     return stored;
   } catch {
     return 'invalid';
@@ -230,9 +234,4 @@ function repeated(item: string, times: number): string {
 /** What follows the values of a column. */
 function stateText(statuses: string, timestamps: string): string {
   return `],"statuses":[${statuses}],"event_timestamps":[${timestamps}]}`;
-}
-
-function answerText(columns: readonly Column[], names: readonly string[]): string {
-  const results = columns.map(({ values, state }) => `{"values":[${values}${state}`).join(',');
-  return `{"results":[${results}],"metadata":{"feature_names":[${names.map((name) => JSON.stringify(name)).join(',')}]}}`;
 }
