@@ -1,6 +1,7 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import avro from 'avsc';
 import { checkFrameShape } from '#core/codec/frame-shape';
+import { RecentFrames } from '#core/codec/recent-frames';
 import { AntipodeError, assert } from '#core/errors';
 import { HASH_BYTES, sha256 } from '#core/hash';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
@@ -273,12 +274,33 @@ export function envelopeHash(bytes: Uint8Array): Uint8Array {
   return bytes.subarray(8, HEADER_BYTES);
 }
 
+export interface DecodedEnvelope {
+  readonly frame: Frame;
+  readonly hash: Buffer;
+}
+
+/** Decoded frames kept for the next reader, bytes. */
+const RECENT_BYTES_MAX = 4 * 1024 * 1024;
+
+const recent = new RecentFrames<DecodedEnvelope>(RECENT_BYTES_MAX);
+
 /**
  * Decodes and verifies an envelope: any flipped bit, short or long input, unknown version or impossible field is
- * FRAME_CORRUPT. The payload is a view into the decompressed body.
+ * FRAME_CORRUPT. The payload is a view into the decompressed body, which other readers may have, too: it is only read.
  */
-export function decodeFrame(input: Uint8Array): { frame: Frame; hash: Buffer } {
+export function decodeFrame(input: Uint8Array): DecodedEnvelope {
   const bytes = Buffer.from(input.buffer, input.byteOffset, input.length);
+  const key = bytes.toString('latin1', 0, HEADER_BYTES);
+  const known = recent.get(key, bytes);
+  if (known !== undefined) return known;
+  // A copy: what a log gives is valid for a moment only.
+  const own = Buffer.from(bytes);
+  const decoded = decodeAnew(own);
+  recent.set(key, own, decoded, own.readUInt32BE(4));
+  return decoded;
+}
+
+function decodeAnew(bytes: Buffer): DecodedEnvelope {
   if (bytes.length <= HEADER_BYTES || bytes[0] !== 0x41 || bytes[1] !== 0x46) throw corrupt('not a frame');
   if (bytes[2] !== 1) throw corrupt(`frame version ${bytes[2]} is not known`);
   const codec = bytes[3] as number;

@@ -16,12 +16,21 @@ export function streamKey(id: StreamId): StreamKey {
 
 const STREAM_KEY = /^([a-z][a-z0-9_-]{0,62})\/(\d{1,4})\/([a-z][a-z0-9-]{0,62})\/([0-9a-f]{16})$/;
 
+/** Keys that were parsed lately: there are few streams, and each is asked about all the time. */
+const PARSED_MAX = 4096;
+const parsed = new Map<StreamKey, StreamId>();
+
 /** Parses the text form; undefined when it is not one. */
 export function parseStreamKey(key: string): StreamId | undefined {
+  const known = parsed.get(key);
+  if (known !== undefined) return known;
   const match = STREAM_KEY.exec(key);
   if (match === null) return undefined;
   const [, namespace, partition, origin, incarnation] = match as unknown as [string, string, string, string, string];
-  return { namespace, partition: Number(partition), origin, incarnation };
+  const id = { namespace, partition: Number(partition), origin, incarnation };
+  if (parsed.size >= PARSED_MAX) parsed.clear();
+  parsed.set(key, id);
+  return id;
 }
 
 /** Position and chain hash after a frame: what two regions compare to know that they hold the same stream. */

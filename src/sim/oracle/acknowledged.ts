@@ -19,7 +19,7 @@ class ChangeIndex {
   constructor(frames: readonly DecodedFrame[]) {
     for (const frame of frames) {
       for (const change of frame.changes) {
-        if (change.operation === 'upsert') add(this.#upserts, `${change.rowKey} ${change.row.toString('hex')}`, change);
+        if (change.operation === 'upsert') add(this.#upserts, `${change.rowKey} ${textOf(change.row)}`, change);
       }
       for (const { key, from, to } of frame.keys)
         for (const change of frame.changes.slice(from - frame.from, to - frame.from)) add(this.#byKey, key, change);
@@ -28,10 +28,10 @@ class ChangeIndex {
 
   find(write: WriteRecord, change: IngestChange): readonly PlacedChange[] {
     if (change.operation === 'upsert') {
-      const rowKey = write.version.slice(0, 16) + change.key.toString('hex');
+      const rowKey = write.version.slice(0, 16) + textOf(change.key);
       const { producer } = write.request;
       const row = producer === undefined ? change.row : encodeComponent(producer, change.row);
-      return this.#upserts.get(`${rowKey} ${row.toString('hex')}`) ?? [];
+      return this.#upserts.get(`${rowKey} ${textOf(row)}`) ?? [];
     }
     return this.ofKey(write).filter(({ operation, key }) => operation === 'delete' && key.equals(change.key));
   }
@@ -39,6 +39,18 @@ class ChangeIndex {
   ofKey({ request }: WriteRecord): readonly PlacedChange[] {
     return this.#byKey.get(request.idempotencyKey ?? '') ?? [];
   }
+}
+
+const texts = new WeakMap<Buffer, string>();
+
+/** Hexadecimal. The same rows are looked for again and again while regions catch up. */
+function textOf(bytes: Buffer): string {
+  let text = texts.get(bytes);
+  if (text === undefined) {
+    text = bytes.toString('hex');
+    texts.set(bytes, text);
+  }
+  return text;
 }
 
 function add(map: Map<string, PlacedChange[]>, key: string, change: PlacedChange): void {
