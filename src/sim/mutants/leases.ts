@@ -173,10 +173,11 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'lowest-promise-is-the-seal',
+    firstSeeds: [20],
     bug: 'The seal is the least position promised instead of the greatest.',
-    faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one', 'chase-hub'],
-    oracles: ['I1', 'I2', 'I14'],
-    tune: underLease,
+    faults: ['crash-hub', 'isolate-hub', 'slow-disk', 'clog'],
+    oracles: ['sync', 'I1', 'I2', 'I14'],
+    tune: waitingForOne,
     edit: {
       file: 'src/core/failover/lease.ts',
       find: 'seal[stream] = Math.max(0, ...promises.map((promise) => promise.heads[stream] ?? 0));',
