@@ -80,6 +80,7 @@ export const DURABILITY_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'data-before-checkpoint',
+    firstSeeds: [11],
     bug: 'Rows are written in a transaction of their own, before the positions.',
     faults: ['crash-region', 'crash-hub'],
     oracles: ['I5', 'I9'],
@@ -101,6 +102,7 @@ export const DURABILITY_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'reuse-rolled-back-log',
+    firstSeeds: [5],
     bug: 'A hub goes on in its old incarnation whatever others hold of it.',
     faults: ['copy-disks', 'roll-back-disks'],
     oracles: ['I5', 'once'],
@@ -113,6 +115,7 @@ export const DURABILITY_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'forget-earlier-life',
+    firstSeeds: [67],
     bug: 'A hub that lost its disk within its epoch accepts before it has what peers hold of the epoch.',
     faults: ['wipe-disks', 'crash-hub', 'chase-hub', 'isolate-hub'],
     firstSeeds: [22],

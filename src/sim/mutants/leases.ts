@@ -5,6 +5,7 @@ import { underLease, underLongLease, underTightLease, waitingForOne } from '#sim
 export const LEASES_MUTANTS: readonly Mutant[] = [
   {
     name: 'append-after-promise',
+    firstSeeds: [5],
     bug: 'A holder that promised its epoch away goes on appending and renewing.',
     faults: ['planned-failover', 'planned-failover', 'lossy-link', 'reset-link', 'half-open-link', 'orphan-channels'],
     oracles: ['I1', 'I2', 'I5', 'I14', 'sync'],
@@ -61,6 +62,7 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'promise-never-lapses',
+    firstSeeds: [14],
     bug: 'A promise stands although its promotion cannot succeed any more.',
     faults: ['isolate-hub', 'cut-hub-from-control', 'flap-hub', 'planned-failover'],
     oracles: ['I14'],
@@ -99,6 +101,7 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'renewal-counted-from-answer',
+    firstSeeds: [19],
     bug: 'A renewal counts from when its answer came.',
     faults: ['clog', 'cut-hub-from-control', 'lossy-link', 'pause-hub', 'swizzle-clog'],
     oracles: ['I2'],
@@ -186,6 +189,7 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'candidate-does-not-fetch',
+    firstSeeds: [112],
     bug: 'A candidate takes the lease without the frames up to the seal.',
     faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one', 'chase-hub', 'wipe-disks'],
     oracles: ['I2', 'I5', 'I14'],
@@ -224,18 +228,20 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'replay-twice',
+    firstSeeds: [7],
     bug: 'A hub does not remember which tails it took over.',
     faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one', 'chase-hub'],
     oracles: ['once', 'I14'],
     tune: underLease,
     edit: {
       file: 'src/region/failover/tails.ts',
-      find: 'let position = coveredTo(this.#coverage(stream), Math.max(standing.seal, after));',
-      put: 'let position = standing.seal;',
+      find: 'const record = this.#store.record(replayedKey(stream));',
+      put: 'const record = undefined as Buffer | undefined;',
     },
   },
   {
     name: 'replay-under-new-ids',
+    firstSeeds: [77],
     bug: 'A tail that was itself a replay is taken over under new change ids.',
     faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one', 'chase-hub'],
     oracles: ['once', 'I4'],
@@ -244,6 +250,7 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'replay-without-keys',
+    firstSeeds: [7],
     bug: 'A replayed write loses its idempotency key.',
     faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one', 'chase-hub'],
     oracles: ['once'],
@@ -256,6 +263,7 @@ export const LEASES_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'replay-over-a-retry',
+    firstSeeds: [19],
     bug: 'A tail is taken over although its client tried again elsewhere.',
     faults: ['isolate-hub', 'crash-hub', 'isolate-hub-with-one', 'chase-hub'],
     oracles: ['once'],
