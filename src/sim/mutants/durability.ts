@@ -118,7 +118,6 @@ export const DURABILITY_MUTANTS: readonly Mutant[] = [
     firstSeeds: [67],
     bug: 'A hub that lost its disk within its epoch accepts before it has what peers hold of the epoch.',
     faults: ['wipe-disks', 'crash-hub', 'chase-hub', 'isolate-hub'],
-    firstSeeds: [22],
     oracles: ['once'],
     tune: underLossRefused,
     edit: {
