@@ -3,8 +3,10 @@ import { openRegionStorage, type RegionStorage } from '#adapters/lmdb/region-sto
 import { cellSource, encodeCell, payloadStart } from '#core/codec/cell';
 import { decodeChanges } from '#core/codec/changes';
 import { decodeFrame, type Frame } from '#core/codec/frame';
+import { ROW_KEY_PREFIX_BYTES } from '#core/codec/view-codec';
 import { decodeLease, type LeaseRecord, standingOf } from '#core/failover/lease';
-import type { Stamp } from '#core/model/stamp';
+import { decodeCut } from '#core/merge/expiry';
+import { readEventTimeUs, type Stamp } from '#core/model/stamp';
 import { parseStreamKey, type StreamKey } from '#core/model/stream';
 
 /** A change that a hub acknowledged to the demo's ingest, remembered by the demo itself. */
@@ -57,11 +59,15 @@ export async function verifyRegions(options: {
     options.progress('merging every logged frame');
     const logs = readLogs(storages, record);
     const reference = merge(logs.valid);
+    // What a cut has removed, or will, is in no row; the clients were told all the same that it was written.
+    const isExpired = (rowKey: string, eventTimeUs: number): boolean =>
+      eventTimeUs < (logs.cuts.get(rowKey.slice(0, ROW_KEY_PREFIX_BYTES)) ?? Number.NEGATIVE_INFINITY);
+    const lasting = new Map([...reference].filter(([key, { stamp }]) => !isExpired(key, stamp.eventTimeUs)));
     let rowsDiffering = 0;
     const rowsPerRegion: Record<string, number> = {};
     for (const [region, storage] of storages) {
       options.progress(`comparing ${region}`);
-      const { rows, differing } = compare(storage, reference);
+      const { rows, differing } = compare(storage, lasting, isExpired);
       rowsPerRegion[region] = rows;
       rowsDiffering += differing;
     }
@@ -75,7 +81,7 @@ export async function verifyRegions(options: {
         : !logged.has(contentOf(change.rowKey, change.eventTimeUs, change.row)),
     ).length;
     return {
-      rowsCompared: reference.size,
+      rowsCompared: lasting.size,
       rowsDiffering,
       rowsPerRegion,
       ackedRowsLost,
@@ -102,7 +108,8 @@ function latestRecord(storages: readonly RegionStorage[], namespace: string): Le
 function readLogs(
   storages: ReadonlyMap<string, RegionStorage>,
   record: LeaseRecord | undefined,
-): { valid: Frame[]; tails: Frame[]; tailRows: number } {
+): { valid: Frame[]; tails: Frame[]; tailRows: number; cuts: ReadonlyMap<string, number> } {
+  const cuts = new Map<string, number>();
   const valid = new Map<string, Frame>();
   const tails = new Map<string, Frame>();
   for (const [region, { changeLog }] of storages) {
@@ -116,22 +123,31 @@ function readLogs(
           const { frame } = decodeFrame(logged.bytes);
           if (frame.from !== position) throw new Error(`${region}: ${stream} has a hole at ${position}`);
           position = frame.to;
-          if (frame.kind !== 'rows') continue;
           const beyond = standing.kind === 'unknown' || (standing.kind === 'sealed' && frame.to > standing.seal);
+          if (frame.kind === 'expiry' && !beyond) {
+            const prefix = rowKeyPrefix(frame);
+            cuts.set(prefix, Math.max(decodeCut(frame.payload), cuts.get(prefix) ?? Number.NEGATIVE_INFINITY));
+          }
+          if (frame.kind !== 'rows') continue;
           (beyond ? tails : valid).set(`${stream} ${frame.from}`, frame);
         }
       }
     }
   }
   const tailRows = [...tails.values()].reduce((sum, frame) => sum + frame.to - frame.from, 0);
-  return { valid: [...valid.values()], tails: [...tails.values()], tailRows };
+  return { valid: [...valid.values()], tails: [...tails.values()], tailRows, cuts };
+}
+
+/** What stands before the entity keys of the frame's view version in a store. */
+function rowKeyPrefix({ viewVersion }: Frame): string {
+  return Buffer.from(viewVersion.slice(0, 2 * ROW_KEY_PREFIX_BYTES), 'hex').toString('latin1');
 }
 
 /** Every change of these frames, by its content. */
 function contents(frames: readonly Frame[]): Set<string> {
   const found = new Set<string>();
   for (const frame of frames) {
-    const prefix = Buffer.from(frame.viewVersion.slice(0, 16), 'hex').toString('latin1');
+    const prefix = rowKeyPrefix(frame);
     for (const { key, eventTimeUs, row } of decodeChanges(frame.payload, frame.to - frame.from))
       found.add(contentOf(prefix + key.toString('latin1'), eventTimeUs, row));
   }
@@ -146,7 +162,7 @@ function contentOf(rowKey: string, eventTimeUs: number, row: Buffer): string {
 function merge(frames: readonly Frame[]): Map<string, Value> {
   const merged = new Map<string, Value>();
   for (const frame of frames) {
-    const prefix = Buffer.from(frame.viewVersion.slice(0, 16), 'hex').toString('latin1');
+    const prefix = rowKeyPrefix(frame);
     const original = frame.replay?.original ?? frame;
     const base = original.hlc;
     const origin = originOf(original.stream);
@@ -187,7 +203,11 @@ function outranks(a: Stamp, b: Stamp): boolean {
   return a.origin > b.origin;
 }
 
-function compare(storage: RegionStorage, reference: ReadonlyMap<string, Value>): { rows: number; differing: number } {
+function compare(
+  storage: RegionStorage,
+  reference: ReadonlyMap<string, Value>,
+  isExpired: (rowKey: string, eventTimeUs: number) => boolean,
+): { rows: number; differing: number } {
   let rows = 0;
   let differing = 0;
   let after: Buffer | undefined;
@@ -195,10 +215,12 @@ function compare(storage: RegionStorage, reference: ReadonlyMap<string, Value>):
     const page = storage.onlineStore.scan(Buffer.alloc(0), after, 10_000);
     if (page.length === 0) break;
     for (const [key, value] of page) {
-      rows += 1;
-      const expected = reference.get(key.toString('latin1'));
-      if (expected === undefined || !expected.bytes.equals(value)) differing += 1;
       after = key;
+      const name = key.toString('latin1');
+      // Cut, and not swept yet.
+      if (isExpired(name, readEventTimeUs(value))) continue;
+      rows += 1;
+      if (reference.get(name)?.bytes.equals(value) !== true) differing += 1;
     }
   }
   return { rows, differing: differing + Math.max(0, reference.size - rows) };
