@@ -143,8 +143,8 @@ export const ACTIVE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'append-before-own-history',
+    firstSeeds: [6],
     bug: 'A member accepts before it has fetched and applied what peers hold of its earlier streams.',
-    firstSeeds: [1, 7],
     faults: DISKS,
     tune: (knobs) => ({
       ...everywhere(knobs),

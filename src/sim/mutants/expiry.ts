@@ -36,6 +36,7 @@ export const EXPIRY_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'cut-takes-the-row',
+    firstSeeds: [4],
     bug: 'The first feature of a row to expire takes the others with it.',
     faults: ['reset-link'],
     tune: shortLived('last-writer-wins by feature'),

@@ -36,7 +36,7 @@ export const GAPS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'truncate-without-members',
-    firstSeeds: [3],
+    firstSeeds: [5],
     bug: 'Frames leave the log whether the other regions hold them or not.',
     faults: ['isolate', 'crash-region', 'cut-one-way'],
     oracles: ['I1'],
@@ -49,7 +49,7 @@ export const GAPS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'let-go-of-only-copy',
-    firstSeeds: [1],
+    firstSeeds: [5],
     bug: 'Where space is short, frames leave the log that no other region holds.',
     faults: ['isolate-hub'],
     oracles: ['I1', 'I14'],

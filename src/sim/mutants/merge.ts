@@ -75,9 +75,9 @@ export const MERGE_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'tie-by-arrival',
+    firstSeeds: [1],
     bug: 'The merge compares event times alone; of equals the later to arrive wins.',
     faults: REORDERING,
-    firstSeeds: [55, 35, 57, 40, 34],
     tune: crowd('last-writer-wins', 0),
     oracles: ['I3', 'I4'],
     hiddenStore: (inner) =>

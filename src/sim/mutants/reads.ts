@@ -126,6 +126,7 @@ export const READS_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'strong-on-an-earlier-word',
+    firstSeeds: [6],
     bug: 'A strong read goes by what the control store answered before it came.',
     faults: ['isolate-hub'],
     tune: replacedHub,

@@ -146,6 +146,7 @@ export const SYNC_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'one-promise-too-few',
+    firstSeeds: [5],
     bug: 'A promotion counts as clean with one promise fewer than every acknowledged write needs.',
     faults: IN_PARTS,
     tune: waiting({ acknowledge: 1, mode: 'safety', more: oneByOne }),
@@ -158,6 +159,7 @@ export const SYNC_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'promise-of-another-log',
+    firstSeeds: [6],
     bug: 'A region that lost its disk promises as if it still held what it acknowledged.',
     faults: ['wipe-disks', 'wipe-disks', 'isolate-hub', 'crash-hub', 'cut-both-ways'],
     tune: waiting({
@@ -178,6 +180,7 @@ export const SYNC_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'loss-not-recorded',
+    firstSeeds: [5],
     bug: 'A promotion that could not prove that nothing is left behind does not say so.',
     faults: IN_PARTS,
     tune: waiting({ acknowledge: 1, mode: 'safety', more: oneByOne }),
@@ -191,6 +194,7 @@ export const SYNC_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'remember-a-lost-log',
+    firstSeeds: [5],
     bug: 'What a region acknowledged before it lost its disk still counts.',
     faults: ['wipe-disks', 'wipe-disks', 'slow-disk', 'isolate-hub', 'crash-hub'],
     tune: waiting({
@@ -234,6 +238,7 @@ export const SYNC_MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'late-counts-as-done',
+    firstSeeds: [11],
     bug: 'A write that other regions did not confirm in time is acknowledged.',
     faults: APART,
     tune: waiting({ acknowledge: 2 }),
